@@ -1,0 +1,127 @@
+"""`hearten <stage> <verb>`: a table from words to functions, and the one place where errors are printed.
+
+No logic lives here. A command is a plain function of its stage's `command.py`; its help text is its
+docstring and signature. Modules are imported only when their command is called, so `hearten --help`
+stays quick and needs no deep-learning library.
+"""
+
+import sys
+import traceback
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from hearten import __version__
+from hearten.core.errors import HeartenError, UsageError, nearest
+
+
+class Verb(NamedTuple):
+    """One command."""
+
+    help: str
+    address: str
+    """`module:function`"""
+
+
+COMMANDS: dict[str, Verb | dict[str, Verb]] = {
+    "demo": Verb("the whole pipeline in minutes, then a chat", "hearten.demo:demo"),
+    "doctor": Verb("what is installed and found, and what each missing piece would give", "hearten.doctor:doctor"),
+    "data": {
+        "get": Verb("fetch a public corpus, licence shown first", "hearten.data.command:get"),
+        "check": Verb("recognise a corpus, validate it, count what is in it", "hearten.data.command:check"),
+        "convert": Verb("read any known format, write conversations.jsonl", "hearten.data.command:convert"),
+        "split": Verb("train, valid and test under a named protocol", "hearten.data.command:split"),
+        "stats": Verb("tables that describe a corpus", "hearten.data.command:stats"),
+        "export": Verb("write ESConv JSON, ConvoKit, chat JSONL or CSV", "hearten.data.command:export"),
+    },
+    "train": Verb("train a system from a recipe into a run folder", "hearten.train.command:train"),
+    "evaluate": {
+        "predict": Verb("replies of a run for every test turn", "hearten.evaluate.command:predict"),
+        "score": Verb("every metric with its signature", "hearten.evaluate.command:score"),
+        "report": Verb("one HTML page for a run", "hearten.evaluate.command:report"),
+    },
+    "chat": Verb("talk to a run or a model in the terminal", "hearten.serve.command:chat"),
+}
+"""stage → verb → function; a verb that stands alone has no stage."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command and leave with its exit code: 0 right, 1 failure, 2 usage."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args
+    sys.exit(_guarded([arg for arg in args if arg != "--debug"], debug=debug))
+
+
+def _guarded(args: list[str], *, debug: bool) -> int:
+    """Run a command; every way it can fail becomes lines for people and an exit code."""
+    try:
+        return _dispatch(args)
+    except HeartenError as error:
+        return _fail(error.lines(), error.exit_code, debug)
+    except KeyboardInterrupt:
+        return _fail(["stopped: what was written so far is kept"], 1, debug)
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        return _fail([f"error: {error.strerror or error}", f"  where: {error.filename or 'unknown'}"], 1, debug)
+    except Exception as error:
+        fix = "  to do: run it again with --debug for the traceback"
+        return _fail([f"error: {type(error).__name__}: {error}", fix], 1, debug)
+
+
+def _dispatch(args: list[str]) -> int:
+    words, table = ["hearten"], COMMANDS
+    while True:
+        if not args or args[0] in ("--help", "-h"):
+            print(_help(words, table))
+            return 0 if args else 2
+        if args[0] == "--version":
+            print(f"hearten {__version__}")
+            return 0
+        word, args = args[0], args[1:]
+        if word not in table:
+            raise UsageError(f"unknown command '{' '.join([*words, word])}'", fix=nearest(word, table))
+        words.append(word)
+        chosen = table[word]
+        if isinstance(chosen, Verb):
+            return _call(chosen, words, args)
+        table = dict(chosen)
+
+
+def _help(words: list[str], table: Mapping[str, Verb | dict[str, Verb]]) -> str:
+    rows = [
+        (name, entry.help if isinstance(entry, Verb) else " · ".join(entry)) for name, entry in table.items()
+    ]
+    width = max(len(name) for name, _ in rows)
+    listing = "\n".join(f"  {name:<{width}}  {text}" for name, text in rows)
+    more = f"{' '.join(words)} COMMAND --help"
+    head = "One laboratory for emotional support conversation.\n\n" if len(words) == 1 else ""
+    tail = "Any command takes --debug: a traceback when something fails.\n" if len(words) == 1 else ""
+    return f"{head}usage: {' '.join(words)} COMMAND [OPTIONS]\n\n{listing}\n\n{tail}What a command takes: {more}"
+
+
+def resolve(verb: Verb) -> Any:
+    """The function a verb names."""
+    module, name = verb.address.split(":")
+    return getattr(import_module(module), name)
+
+
+def _call(verb: Verb, words: list[str], args: list[str]) -> int:
+    import typer
+
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(no_args_is_help=False)(resolve(verb))
+    try:
+        result = app(args=args, prog_name=" ".join(words), standalone_mode=False)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except typer.TyperException as error:
+        raise UsageError(error.format_message(), fix=f"{' '.join(words)} --help shows what is accepted") from None
+    return result if isinstance(result, int) else 0
+
+
+def _fail(lines: list[str], code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print("\n".join(lines), file=sys.stderr)
+    return code

@@ -1,0 +1,98 @@
+"""What one stage hands the next, each a line of a JSON Lines file.
+
+`Example` trains and tests; `Reply` is what a supporter says; `Prediction` joins the two on disk;
+`Candidate`, `FacetVerdict` and `Rating` are alignment's and the human studies'; `Score` is a number with
+its signature, the only form in which a number leaves hearten.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from hearten.core.conversation import Profile, Record, StrategyField, Text, Turn
+
+
+class Example(Record):
+    """One supporter turn to learn or to predict, with everything said before it."""
+
+    conversation_id: str
+    index: int
+    """Position of the supporter turn in the (merged) conversation, from 0."""
+    turns_total: int
+    """How many turns that conversation has: index / turns_total is its progress."""
+    context: tuple[Turn, ...]
+    profile: Profile
+    response: Text
+    strategy: StrategyField | None = None
+    label_set: str = "esconv"
+
+
+class Reply(Record):
+    """What a supporter answers."""
+
+    text: str
+    strategy: StrategyField | None = None
+    probabilities: dict[str, float] | None = None
+    """The supporter's belief about the strategy, by canonical name."""
+    score: float | None = None
+    """Length-normalised log-probability of the text, where the supporter knows it."""
+    details: dict[str, Any] | None = None
+
+
+class Prediction(Record):
+    """A reply beside the gold turn it answers: one line of `predictions.jsonl`."""
+
+    conversation_id: str
+    index: int
+    turns_total: int
+    context: tuple[str, ...]
+    """The last turns before the reply, as `role: text`."""
+    reference: str
+    hypothesis: str
+    gold_strategy: str | None = None
+    strategy: str | None = None
+    probabilities: dict[str, float] | None = None
+
+
+class Candidate(Record):
+    """One of several sampled replies to the same context."""
+
+    conversation_id: str
+    index: int
+    rank: int
+    text: str
+    strategy: str | None = None
+    logprob: float | None = None
+
+
+class FacetVerdict(Record):
+    """What a rater says of one candidate on one facet."""
+
+    facet: str
+    label: str | None
+    """None when the rater's answer could not be read: unscored, never zero."""
+    helpful: bool | None
+    probabilities: dict[str, float] | None = None
+    raw: str | None = None
+
+
+class Rating(Record):
+    """A person's (or judge's) answer to one question about one item."""
+
+    item: str
+    rater: str
+    question: str
+    value: str | Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Score(Record):
+    """A number with the signature that makes it comparable."""
+
+    name: str
+    value: float | None
+    """None when the metric is undefined on this input."""
+    signature: str
+    items: int
+    interval: tuple[float, float] | None = None
+    """95% interval, where one was computed."""
+    note: str | None = None
