@@ -23,7 +23,7 @@ class Message(Record):
 
 
 class Sampling(Config):
-    """How a chat model chooses its words; the defaults are ESConv's (Liu et al. 2021, section 6.1)."""
+    """How a chat model chooses its words; the defaults are ESConv's (Liu et al. 2021, Appendix C)."""
 
     temperature: Annotated[float, Field(ge=0)] = 0.7
     """0 is greedy."""
@@ -45,7 +45,9 @@ class ChatModel(Protocol):
 
     name: str
 
-    def complete(self, messages: Sequence[Message], *, sampling: Sampling | None = None, n: int = 1) -> list[str]:
+    def complete(
+        self, messages: Sequence[Message], *, sampling: Sampling | None = None, n: int = 1
+    ) -> list[str]:
         """`n` texts that the assistant could say next."""
         ...
 
