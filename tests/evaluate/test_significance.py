@@ -117,6 +117,13 @@ def test_interval_is_none_where_the_metric_is_mostly_undefined() -> None:
     assert percentile(np.array([np.nan, 1.0, 2.0])) is None
 
 
+def test_a_metric_undefined_on_many_resamples_has_no_p() -> None:
+    rows = np.zeros((4, 2))
+    rows[0] = 1.0  # defined only where the first item is drawn
+    sparse = ItemStatistics("sparse", rows, ratio)
+    assert np.isnan(paired_bootstrap(sparse, sparse).p)
+
+
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=30), st.randoms())
 def test_value_does_not_depend_on_item_order(values: list[float], random: object) -> None:
     shuffled = sorted(values, key=lambda _: random.random())  # type: ignore[attr-defined]

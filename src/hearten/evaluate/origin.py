@@ -46,6 +46,11 @@ class Origin:
         return self.manifest is None or self.manifest.split_hash == self.split
 
     @property
+    def keys(self) -> set[tuple[str, int]]:
+        """(conversation, position) of every scored item."""
+        return {(item.conversation_id, item.index) for item in self.predictions or self.likelihoods}
+
+    @property
     def groups(self) -> list[str]:
         """(N,) the conversation of every prediction: what is resampled."""
         return [prediction.conversation_id for prediction in self.predictions]

@@ -79,7 +79,7 @@ def interval(
 def percentile(values: Array, level: float = 0.95) -> tuple[float, float] | None:
     """The central `level` of `values`, NaN left out; None if more than one in twenty is NaN."""
     defined = values[np.isfinite(values)]
-    if defined.size < 0.95 * values.size:
+    if not _enough(defined, values.size):
         return None
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
@@ -90,20 +90,21 @@ def paired_bootstrap(
 ) -> Difference:
     """Both systems on the same resamples of items.
 
-    p is how often a resampled difference lies as far from the mean of resampled differences as the observed
-    one lies from zero, with one added to both counts so that it is never 0.
+    p is how often a resampled difference lies as far from the mean of resampled differences as the
+    observed one lies from zero, with one added to both counts so that it is never 0; undefined (NaN) when
+    the metric is undefined on more than one resample in twenty.
     """
     one, two = bootstrap(first, second, resamples=resamples, seed=seed)
     differences = two - one
     observed = second.value - first.value
-    centred = np.abs(differences - differences.mean())
-    p = (np.count_nonzero(centred >= abs(observed) - 1e-12) + 1) / (resamples + 1)
+    defined = differences[np.isfinite(differences)]
+    p = _share_as_large(defined - defined.mean(), observed) if _enough(defined, resamples) else float("nan")
     return Difference(
         metric=first.metric,
         test=f"paired bootstrap, {resamples} resamples",
         first=first.value,
         second=second.value,
-        p=_defined(p, observed),
+        p=p if np.isfinite(observed) else float("nan"),
         items=len(first.rows),
         interval=percentile(differences),
     )
@@ -120,16 +121,17 @@ def approximate_randomisation(
     generator = np.random.default_rng(seed)
     gap = second.rows - first.rows  # (N, k)
     totals = first.rows.sum(axis=0), second.rows.sum(axis=0)
-    extreme = 0
     observed = second.value - first.value
+    swapped = np.empty(trials)
     for start in range(0, trials, CHUNK):
         size = min(CHUNK, trials - start)
         moved = generator.integers(0, 2, size=(size, items)).astype(np.float64) @ gap  # (C, k)
-        swapped = second.combine(totals[1] - moved) - first.combine(totals[0] + moved)
-        extreme += int(np.count_nonzero(np.abs(swapped) >= abs(observed) - 1e-12))
-    p = (extreme + 1) / (trials + 1)
+        swapped[start : start + size] = second.combine(totals[1] - moved) - first.combine(totals[0] + moved)
+    defined = swapped[np.isfinite(swapped)]
+    enough = np.isfinite(observed) and _enough(defined, trials)
+    p = _share_as_large(defined, observed) if enough else float("nan")
     name = f"approximate randomisation, {trials} trials"
-    return Difference(first.metric, name, first.value, second.value, _defined(p, observed), items)
+    return Difference(first.metric, name, first.value, second.value, p, items)
 
 
 def students_t(first: ItemStatistics, second: ItemStatistics, *, paired: bool = True) -> Difference:
@@ -177,5 +179,12 @@ def _paired(*systems: ItemStatistics) -> int:
     return sizes.pop()
 
 
-def _defined(p: float, observed: float) -> float:
-    return p if np.isfinite(observed) else float("nan")
+def _enough(defined: Array, drawn: int) -> bool:
+    """Whether the metric is defined on at least nineteen of twenty resamples."""
+    return drawn > 0 and defined.size >= 0.95 * drawn
+
+
+def _share_as_large(differences: Array, observed: float) -> float:
+    """How often a difference is at least as large as the observed one, either way; never 0."""
+    as_large = np.count_nonzero(np.abs(differences) >= abs(observed) - 1e-12)
+    return (int(as_large) + 1) / (differences.size + 1)
