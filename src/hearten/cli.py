@@ -38,6 +38,11 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
     "evaluate": {
         "predict": Verb("replies of a run for every test turn", "hearten.evaluate.command:predict"),
         "score": Verb("every metric with its signature", "hearten.evaluate.command:score"),
+        "strategies": Verb("how well a system chooses strategies", "hearten.evaluate.command:strategies"),
+        "compare": Verb("several runs, with significance", "hearten.evaluate.command:compare"),
+        "agreement": Verb("the statistics of a human study", "hearten.evaluate.command:agreement"),
+        "toxicity": Verb("six attributes of harm in a corpus or run", "hearten.evaluate.command:toxicity"),
+        "judge": Verb("let a chat model judge replies", "hearten.evaluate.command:judge"),
         "report": Verb("one HTML page for a run", "hearten.evaluate.command:report"),
     },
     "chat": Verb("talk to a run or a model in the terminal", "hearten.serve.command:chat"),
