@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hearten.core.errors import Failure, UsageError
-from hearten.core.jsonl import write_json
+from hearten.core.jsonl import replacing, write_json
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad records out, count and list them.")]
@@ -219,3 +219,72 @@ def split(
     leaks = {**summary["leaks"], "protocol": protocol}
     print(f"split hash {summary['hash']}; {_leak_line(leaks)}")
     print(f"Wrote {out}. Next: hearten train RECIPE")
+
+
+def stats(
+    path: CorpusPath,
+    json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown instead of tables.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for stats.json, stats.md and the figures.")] = None,
+    skip_bad: SkipBad = False,
+    limit: Limit = None,
+) -> None:
+    """Tables that describe a corpus, published figures beside ours."""
+    from hearten.data.corpus import read_corpus
+    from hearten.data.statistics import statistics
+    from hearten.data.tables import markdown as as_markdown
+
+    found = statistics(read_corpus(path, skip_bad=skip_bad, limit=limit))
+    if json:
+        print(json_module.dumps(found, ensure_ascii=False, indent=2))
+    elif markdown:
+        print(as_markdown(found))
+    else:
+        _show_stats(found)
+    if out:
+        written = _write_stats(found, out)
+        print(f"Wrote {len(written)} files to {out}. Next: open {written[-1]}", file=sys.stderr)
+    elif not (json or markdown):
+        print(f"Next: hearten data figures {path} --out figures")
+
+
+def _show_stats(found: dict[str, Any]) -> None:
+    from hearten.data.tables import sheets
+
+    console = Console(width=100)
+    console.print(f"licence: {found['licence']}", markup=False, highlight=False)
+    for sheet in sheets(found):
+        table = Table(*sheet.header, title=sheet.title, title_justify="left", box=None, pad_edge=False)
+        for row in sheet.rows:
+            table.add_row(*row)
+        console.print(table)
+        console.print(sheet.note, markup=False, highlight=False)
+
+
+def _write_stats(found: dict[str, Any], out: Path) -> list[Path]:
+    from hearten.data.figures import draw_figures
+    from hearten.data.tables import markdown
+
+    write_json(out / "stats.json", found)
+    with replacing(out / "stats.md") as stream:
+        stream.write(markdown(found))
+    return [out / "stats.json", *draw_figures(found, out), out / "stats.md"]
+
+
+def figures(
+    path: CorpusPath,
+    out: Annotated[Path, typer.Option(help="Folder for the SVG files.")],
+    skip_bad: SkipBad = False,
+    limit: Limit = None,
+) -> None:
+    """Strategies over progress and phases, words that mark them, stars and intensity, as SVG."""
+    from hearten.data.corpus import read_corpus
+    from hearten.data.figures import draw_figures
+    from hearten.data.statistics import statistics
+
+    written = draw_figures(statistics(read_corpus(path, skip_bad=skip_bad, limit=limit)), out)
+    if not written:
+        raise Failure(
+            f"'{path}' has neither strategies nor stars nor surveys to draw", fix="hearten data stats"
+        )
+    print(f"Wrote {', '.join(p.name for p in written)} to {out}. Next: hearten data stats {path} --markdown")
