@@ -19,6 +19,7 @@ from hearten.core.palette import ACCENT, strategy_colour, strategy_dash
 from hearten.core.taxonomy import label_set
 
 Stats = Mapping[str, Any]
+INK = "#222222"
 
 
 def draw_figures(found: Stats, out: Path) -> list[Path]:
@@ -62,14 +63,17 @@ def _lines(found: Stats, kind: str, ticks: list[str], label: str) -> Figure:
 
 
 def _label_ends(axes: Axes, ends: list[tuple[float, str, str]], last: int) -> None:
-    """Write each abbreviation at its line's end, pushed apart so that none covers another."""
-    step = axes.get_ylim()[1] * 0.042
+    """Write each abbreviation beside its line's end, pushed apart so that none covers another.
+
+    Letters are dark, for pale colours are hard to read; a short stroke in the line's colour leads to them.
+    """
+    step = axes.get_ylim()[1] * 0.045
     lowest = -1e9
     for height, name, colour in sorted(ends):
         lowest = max(height, lowest + step)
-        axes.annotate(
-            name, (last, lowest), xytext=(9, 0), textcoords="offset points", va="center", color=colour
-        )
+        stroke = {"arrowstyle": "-", "color": colour, "linewidth": 1.2}
+        place = (last * 1.06, lowest)
+        axes.annotate(name, (last, height), xytext=place, va="center", color=INK, arrowprops=stroke)
 
 
 def _marks(found: Stats) -> Figure:
@@ -85,6 +89,7 @@ def _marks(found: Stats) -> Figure:
         axes.set_title(f"{strategy.abbreviation}  {strategy.name}", fontsize=9, loc="left")
         axes.tick_params(labelsize=8)
         _plain(axes)
+    figure.supxlabel("z of the log odds against all other strategies", fontsize=9)
     figure.tight_layout()
     return figure
 
