@@ -59,6 +59,36 @@ def compare(
     _answer(logic.as_dict(found), [logic.table(found)], as_json, written, told, also=page)
 
 
+def agreement(
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV or JSON Lines: item, rater, question, value")
+    ],
+    kind: Annotated[str, typer.Option(help="likert, winlose, votes, categories or thresholds")],
+    scale: Annotated[str | None, typer.Option(help="allowed Likert values, such as 1-5")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad rows out and count them")] = False,
+    resamples: Resamples = 1000,
+    seed: Seed = 13,
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """What raters preferred, how sure that is, and how well they agree."""
+    from hearten.evaluate import agreement as logic
+    from hearten.evaluate import ratings, thresholds
+    from hearten.evaluate.tables import Table
+
+    if kind == "thresholds":
+        found = thresholds.search(thresholds.read_judged(source))
+        then = "put the thresholds into the study's settings"
+        return _answer(thresholds.as_dict(found), [thresholds.table(found)], as_json, out, then)
+    answers = ratings.read_answers(source, kind, scale=ratings.parse_scale(scale), skip_bad=skip_bad)
+    study = logic.study(answers, kind, resamples=resamples, seed=seed)
+    title = f"{study.items} items, {study.raters} raters"
+    notes = [Table(title, (), (), "\n".join(study.notes))]
+    return _answer(
+        logic.as_dict(study), [*study.tables, *notes], as_json, out, "add --json for the signatures"
+    )
+
+
 def _answer(
     value: dict[str, Any],
     tables: list[Any],
