@@ -140,7 +140,7 @@ def _agreement(rows: Sequence[Answer], levels: Sequence[coefficients.Level]) -> 
     return scores, Table("Agreement between raters", ("question", *names), tuple(lines), note)
 
 
-def _outcomes(title: str, results: dict[str, Counter[str]], unit: str) -> Part:
+def outcomes(title: str, results: dict[str, Counter[str]], unit: str) -> Part:
     """A win/tie/lose table with the sign test."""
     scores, lines = [], []
     for question, counts in results.items():
@@ -170,7 +170,7 @@ def _outcomes(title: str, results: dict[str, Counter[str]], unit: str) -> Part:
 
 def _winlose(rows: Sequence[Answer], _resamples: int, _seed: int) -> Part:
     counts = {question: Counter(str(row.value) for row in own) for question, own in _by_question(rows)}
-    scores, tables, notes = _outcomes("Win, tie, lose: every answer counts", counts, "answer")
+    scores, tables, notes = outcomes("Win, tie, lose: every answer counts", counts, "answer")
     repeated = max(Counter((row.item, row.question) for row in rows).values())
     if repeated > 1:
         notes.append(
@@ -189,8 +189,8 @@ def _votes(rows: Sequence[Answer], _resamples: int, _seed: int) -> Part:
         results = (muffin_vote(str(row.value) for row in own if row.item == item) for item in items)
         joined[question] = Counter(results)
     plain = {question: Counter(str(row.value) for row in own) for question, own in _by_question(rows)}
-    scores, tables, _ = _outcomes("By item, joined by Muffin's rule", joined, "item,muffin-rule")
-    shares, average, _ = _outcomes("Average of votes", plain, "vote")
+    scores, tables, _ = outcomes("By item, joined by Muffin's rule", joined, "item,muffin-rule")
+    shares, average, _ = outcomes("Average of votes", plain, "vote")
     more, table = _agreement(rows, ("nominal",))
     notes = ["Muffin's text averages votes and its appendix joins them by item: both are given"]
     average[0] = Table(average[0].title, average[0].columns[:-1], tuple(row[:-1] for row in average[0].rows))

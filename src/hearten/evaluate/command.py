@@ -89,6 +89,34 @@ def agreement(
     )
 
 
+def toxicity(
+    source: Annotated[
+        Path, typer.Argument(metavar="CORPUS|RUN", help="conversations.jsonl, predictions or run")
+    ],
+    scorer: Annotated[str, typer.Option(help="local, or perspective (ends 2026-12-31)")] = "local",
+    show: Annotated[int, typer.Option(min=0, help="also print this many of the highest utterances")] = 0,
+    resamples: Resamples = 1000,
+    seed: Seed = 13,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    out: Out = None,
+    quiet: Quiet = False,
+) -> None:
+    """Six attributes of harm, averaged over utterances (ExTES Table 7)."""
+    from hearten.evaluate import toxicity as logic
+    from hearten.evaluate.tables import Table
+
+    said = logic.read_utterances(source, limit=limit)
+    judge = logic.scorer(scorer)
+    found = logic.report(said, judge, resamples=resamples, seed=seed, quiet=quiet, show=show)
+    rows = tuple((one.text[:70], one.column, f"{value:.3f}") for one, _, value in found.highest)
+    highest = [Table("Highest by toxicity", ("utterance", "whose", "score"), rows)] if rows else []
+    tables = [logic.table(found), logic.paper_table(), *highest]
+    _answer(
+        logic.as_dict(found), tables, as_json, out, "read docs/evaluation.md on what this scorer cannot see"
+    )
+
+
 def _answer(
     value: dict[str, Any],
     tables: list[Any],
