@@ -14,7 +14,7 @@ What it deliberately does not know: other tokenizers (a model's own), languages 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 
 from hearten.evaluate.text.punkt import sentences
@@ -64,6 +64,9 @@ _CLITICS: tuple[Rule, ...] = (
 _RULES = _OPENING_QUOTES + _PUNCTUATION + _CLOSING_QUOTES + _CLITICS
 """In the order they apply; each sees what the ones before it made."""
 
+_RUN_TOGETHER = frozenset({"cannot", "gimme", "lemme", "gonna", "gotta", "wanna"})
+"""The only words of letters alone that are cut."""
+
 _ODD_SPACE = re.compile(r"[^\S ]")
 _SPACES = re.compile(r" {2,}")
 
@@ -71,10 +74,13 @@ _SPACES = re.compile(r" {2,}")
 def tokenise(text: str) -> list[str]:
     """The lower-cased words of a text, as NLTK 3.9's `word_tokenize` gives them.
 
-    >>> tokenise("I'm OK. You?  That can't be \\"wrong\\"...")
+    >>> tokenise("I'm OK. You?  That can't be \"wrong\"...")
     ['i', "'m", 'ok.', 'you', '?', 'that', 'ca', "n't", 'be', '``', 'wrong', "''", '...']
     """
-    return [token for sentence in sentences(text.lower()) for token in words(sentence)]
+    tokens: list[str] = []
+    for sentence in sentences(text.lower()):
+        tokens += words(sentence)
+    return tokens
 
 
 def tokenise_all(texts: Iterable[str]) -> list[list[str]]:
@@ -89,18 +95,22 @@ def tokenise_all(texts: Iterable[str]) -> list[list[str]]:
     return rows
 
 
-def words(sentence: str) -> Iterator[str]:
+def words(sentence: str) -> list[str]:
     """The words of one sentence under the Treebank rules."""
     if _ODD_SPACE.search(sentence):
-        yield from treebank(_SPACES.sub(" ", sentence))
-        return
-    chunks = sentence.split(" ")
+        return list(treebank(_SPACES.sub(" ", sentence)))
+    chunks = [chunk for chunk in sentence.split(" ") if chunk]
+    if not chunks:
+        return []
+    before = "a " if sentence.startswith(" ") else ""  # a quote after a space opens, also in first place
     tail = _tail_start(chunks)
-    for position in range(tail):
-        if chunks[position]:
-            yield from _chunk(chunks[position], position == 0)
-    rest = " ".join(chunk for chunk in chunks[tail:] if chunk)
-    yield from _tail(rest) if tail else treebank(rest)
+    if tail == 0:
+        return list(_end(before, " ".join(chunks)))
+    tokens = [*_inside(chunks[0], before)]
+    for chunk in chunks[1:tail]:
+        tokens += _inside(chunk, "a ")
+    tokens += _end("a ", " ".join(chunks[tail:]))
+    return tokens
 
 
 def _tail_start(chunks: list[str]) -> int:
@@ -112,15 +122,19 @@ def _tail_start(chunks: list[str]) -> int:
 
 
 @lru_cache(maxsize=1 << 17)
-def _chunk(chunk: str, first: bool) -> tuple[str, ...]:
-    """Words of a chunk that stands inside a sentence; neighbours keep rules for its ends from acting."""
-    return treebank(f"{chunk} a")[:-1] if first else treebank(f"a {chunk} a")[1:-1]
+def _inside(chunk: str, before: str) -> tuple[str, ...]:
+    """Words of a chunk inside a sentence; its neighbours `a` keep rules for the sentence's ends from acting."""
+    if chunk.isalpha() and chunk not in _RUN_TOGETHER:
+        return (chunk,)
+    return treebank(f"{before}{chunk} a")[bool(before) : -1]
 
 
 @lru_cache(maxsize=1 << 16)
-def _tail(rest: str) -> tuple[str, ...]:
-    """Words of the end of a sentence that has something before it."""
-    return treebank(f"a {rest}")[1:]
+def _end(before: str, rest: str) -> tuple[str, ...]:
+    """Words of the end of a sentence, after `a ` where it has anything before it."""
+    if rest[:-1].isalpha() and rest[-1] in ".?!" and rest[:-1] not in _RUN_TOGETHER:
+        return (rest[:-1], rest[-1])
+    return treebank(before + rest)[bool(before) :]
 
 
 def treebank(sentence: str) -> tuple[str, ...]:
