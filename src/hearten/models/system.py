@@ -1,0 +1,154 @@
+"""What every trainable system is: examples in; named losses, likelihoods and replies out.
+
+A system composes a backbone and its own layers and says which losses it has. It knows nothing of
+optimisers, schedules or files: the one training loop is in `train`, and `save`/`load` here write only the
+parameters that were trained (an adapter of some megabytes, or everything after full fine-tuning).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hearten.core.config import Config
+from hearten.core.errors import Failure
+from hearten.core.jsonl import read_json, write_json
+from hearten.core.records import Example, Reply
+from hearten.core.taxonomy import LabelSet
+from hearten.lm.backbone import Backbone, BackboneConfig, Batch, autocast, open_backbone
+from hearten.lm.decode import Decoding, StrategyPolicy
+from hearten.lm.render import Row, micro_batches, width
+
+WEIGHTS = "system.safetensors"
+SETTINGS = "system.json"
+
+
+class SystemConfig(Config):
+    """What every system can be told."""
+
+    backbone: BackboneConfig = BackboneConfig()
+    loss_weights: dict[str, float] = {}
+    """Weight of each named loss in the sum; a loss that is not named weighs 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How probable the system finds one gold reply. All sums are in nats."""
+
+    nll: float
+    """Of the reply's tokens with its end token, without the strategy."""
+    tokens: int
+    strategy_logprobs: tuple[float, ...] | None
+    """log P of each strategy of the label set, in its order; None where the system has no strategies."""
+
+
+class System(nn.Module, ABC):
+    """A published (or new) way to give emotional support, trainable on examples."""
+
+    name: ClassVar[str]
+    uses_strategies: ClassVar[bool]
+    config_class: ClassVar[type[SystemConfig]] = SystemConfig
+
+    def __init__(self, config: SystemConfig, labels: LabelSet) -> None:
+        super().__init__()
+        self.config, self.labels = config, labels
+        self.backbone: Backbone = open_backbone(config.backbone, labels if self.uses_strategies else None)
+
+    def prepare(self, examples: Sequence[Example]) -> None:  # noqa: B027 (most systems need nothing)
+        """Look at the training examples once, before training (class frequencies and the like)."""
+
+    def rows(self, examples: Sequence[Example]) -> list[Row]:
+        """The units of training for `examples`: what one forward pass is made of."""
+        return self.backbone.rows(examples)
+
+    def collate(self, rows: Sequence[Row], examples: Sequence[Example]) -> Batch:
+        """Pad rows to a batch."""
+        return self.backbone.collate(rows, examples)
+
+    def batch(self, examples: Sequence[Example]) -> Batch:
+        """Everything about `examples` in one batch."""
+        return self.collate(self.rows(examples), examples)
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Named, unweighted mean losses (scalars, nats)."""
+
+    @abstractmethod
+    def likelihoods(self, batch: Batch) -> list[Likelihood]:
+        """One per example of the batch, teacher-forced with the gold strategy; call in eval mode."""
+
+    @abstractmethod
+    def generate(
+        self, examples: Sequence[Example], decoding: Decoding, policy: StrategyPolicy
+    ) -> list[list[Reply]]:
+        """`decoding.n` replies to each example."""
+
+    @torch.no_grad()
+    def measure(
+        self, rows: Sequence[Row], examples: Sequence[Example], micro_tokens: int = 2048
+    ) -> Iterator[tuple[Likelihood, Example]]:
+        """(likelihood, example) of every gold reply in `rows`, in eval mode; `examples` is what made the rows."""
+        self.eval()
+        for micro in micro_batches(sorted(rows, key=width), micro_tokens):
+            with autocast(self.backbone.device):
+                batch = self.collate(micro, examples)
+                yield from zip(self.likelihoods(batch), batch.examples, strict=True)
+
+    def objective(self, losses: dict[str, Tensor]) -> Tensor:
+        """The weighted sum that is minimised."""
+        weights = self.config.loss_weights
+        return torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The parameters that training changes, by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def save(self, folder: Path) -> None:
+        """Write what was trained, and what is needed to build the rest again, into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: parameter.detach().cpu().contiguous() for name, parameter in self.trainable().items()}
+        beside = folder / f".{WEIGHTS}.part"
+        save_file(state, beside)
+        beside.replace(folder / WEIGHTS)
+        settings = {"system": self.name, "labels": self.labels.name, "config": self.config.model_dump()}
+        write_json(folder / SETTINGS, settings)
+
+    @torch.no_grad()
+    def load(self, folder: Path) -> None:
+        """Read back what `save` wrote.
+
+        Raises:
+            Failure: the file holds other parameters than this system trains.
+        """
+        state, mine = load_file(folder / WEIGHTS), self.trainable()
+        if set(state) != set(mine):
+            strange = sorted(set(state) ^ set(mine))[0]
+            raise Failure(f"weights do not fit this system: '{strange}'", where=str(folder / WEIGHTS))
+        for name, value in state.items():
+            mine[name].copy_(value)
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings `save` wrote beside the weights."""
+    settings: dict[str, Any] = read_json(folder / SETTINGS)
+    return settings
+
+
+def reply_loss(logits: Tensor, batch: Batch, strategy_ids: Tensor) -> Tensor:
+    """Cross-entropy of each reply token, (N_reply,); strategy tokens cannot be said inside a reply."""
+    chosen = ~batch.is_strategy
+    scores = logits[chosen].float()
+    if len(strategy_ids):
+        scores = scores.index_fill(-1, strategy_ids, float("-inf"))
+    return functional.cross_entropy(scores, batch.target_ids[chosen], reduction="none")
+
+
+def sum_by_example(values: Tensor, example_of: Tensor, count: int) -> Tensor:
+    """Sums of `values` (N,) by example, (count,)."""
+    return torch.zeros(count, dtype=values.dtype, device=values.device).index_add(0, example_of, values)

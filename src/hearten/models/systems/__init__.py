@@ -1,0 +1,8 @@
+"""One file per published system. `SYSTEMS` is the whole list; `hearten train --system` takes its names."""
+
+from hearten.models.system import System
+from hearten.models.systems.joint import Joint
+from hearten.models.systems.vanilla import Vanilla
+
+SYSTEMS: dict[str, type[System]] = {"vanilla": Vanilla, "joint": Joint}
+"""Name → class; Oracle and Random are decoding policies of Joint."""

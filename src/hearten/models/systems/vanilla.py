@@ -1,0 +1,45 @@
+"""Vanilla (Liu et al. 2021, section 6.2): the backbone fine-tuned with no access to strategies.
+
+P(y | x) over the flattened history x. On a decoder-only backbone one pass over a conversation learns every
+supporter turn of it.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from hearten.core.records import Example, Reply
+from hearten.lm.backbone import Batch
+from hearten.lm.decode import Decoding, StrategyPolicy, generate
+from hearten.models.system import Likelihood, System, reply_loss, sum_by_example
+
+
+class Vanilla(System):
+    """Fine-tuning without strategies."""
+
+    name: ClassVar[str] = "vanilla"
+    uses_strategies: ClassVar[bool] = False
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """`response`: mean cross-entropy of the reply tokens and the end token."""
+        logits = self.backbone.logits(self.backbone.hidden(batch))
+        return {"response": reply_loss(logits, batch, self.backbone.strategy_ids).mean()}
+
+    def likelihoods(self, batch: Batch) -> list[Likelihood]:
+        """How probable each gold reply is."""
+        logits = self.backbone.logits(self.backbone.hidden(batch))
+        tokens = reply_loss(logits, batch, self.backbone.strategy_ids)
+        count = len(batch.examples)
+        sums = sum_by_example(tokens, batch.example_of, count).tolist()
+        lengths = batch.example_of.bincount(minlength=count).tolist()
+        return [
+            Likelihood(nll=nll, tokens=length, strategy_logprobs=None)
+            for nll, length in zip(sums, lengths, strict=True)
+        ]
+
+    def generate(
+        self, examples: Sequence[Example], decoding: Decoding, policy: StrategyPolicy
+    ) -> list[list[Reply]]:
+        """Sampled replies; the policy has nothing to decide here."""
+        return generate(self.backbone, examples, decoding, policy)

@@ -1,0 +1,75 @@
+"""What a recipe file may say: one system, one protocol, how it is trained and decoded, and the paper's row.
+
+A recipe is a row of a published table made runnable. `[published]` carries the paper's own figures, so that
+they can be printed beside ours. Unknown keys are refused with the nearest valid one.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from hearten.core.config import Config, build, read_toml
+from hearten.core.errors import UsageError
+from hearten.core.protocol import protocol
+from hearten.core.registry import lookup
+from hearten.lm.decode import Decoding
+from hearten.models.system import SystemConfig
+from hearten.models.systems import SYSTEMS
+
+
+class Training(Config):
+    """How the loop runs. Learning rate and schedule of full fine-tuning: codes_zcj; of LoRA: ours."""
+
+    epochs: float = 2.0
+    learning_rate: float = 5e-4
+    warmup: float = 0.03
+    """Share of all steps in which the learning rate rises to its maximum; then it falls linearly to 0."""
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    batch_tokens: int = 8192
+    """Padded ids per optimiser step, gathered over micro-batches."""
+    micro_tokens: int = 2048
+    """Padded ids per forward pass; bounds the memory."""
+    validations: float = Field(default=4.0, gt=0)
+    """How often per epoch the validation part is scored."""
+    valid_examples: int | None = None
+    """Score only the first so many validation conversations; None scores all."""
+    checkpoint_minutes: float = 5.0
+    """How often the state is saved for a resume."""
+
+
+class Recipe(Config):
+    """One run, fully described."""
+
+    title: str
+    system: str
+    protocol: str = "seed13-910"
+    seed: int = 13
+    allow_leaks: bool = False
+    model: SystemConfig
+    training: Training = Training()
+    decoding: Decoding = Decoding()
+    published: dict[str, Any] = {}
+    """The paper's row: `table`, `note`, and figures by metric name."""
+
+
+def load_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
+    """Read a recipe; `changes` replace top-level values (from the command line).
+
+    Raises:
+        UsageError: missing file, unknown key, unknown system or protocol; with the nearest valid name.
+    """
+    return parse_recipe({**read_toml(path), **(changes or {})}, where=str(path))
+
+
+def parse_recipe(values: dict[str, Any], *, where: str = "") -> Recipe:
+    """A recipe from plain values; the system's own config class checks `model`."""
+    name = values.get("system")
+    if not isinstance(name, str):
+        raise UsageError("the recipe names no system", where=where, fix='add: system = "joint"')
+    config_class = lookup(SYSTEMS, name, "system").config_class
+    model = build(config_class, values.get("model", {}), where=f"{where}, [model]")
+    recipe = build(Recipe, {**values, "model": model}, where=where)
+    protocol(recipe.protocol)
+    return recipe
