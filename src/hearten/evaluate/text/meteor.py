@@ -81,7 +81,8 @@ def _stages(synonyms: Synonyms | None) -> Iterator[tuple[Keys, Callable[[str], s
     yield lambda word: (word,), str
     yield lambda word: (_stem(word),), _stem
     if synonyms is not None:
-        yield lambda word: synonyms(word) | {word}, str
+        # NLTK hands the stems on, so synonyms are looked up for stems: "happi" has none. Kept.
+        yield lambda word: synonyms(_stem(word)) | {_stem(word)}, _stem
 
 
 def _match(
@@ -121,7 +122,7 @@ def wordnet() -> Synonyms | None:
 
     try:
         corpus.ensure_loaded()
-    except (LookupError, OSError):
+    except (LookupError, OSError, AssertionError, ValueError):  # not installed, or not a whole WordNet
         return None
 
     @lru_cache(maxsize=1 << 16)

@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -146,7 +147,7 @@ def _collect(name: str, rows: Iterable[tuple[str, Vector]], path: Path, quiet: b
             words.setdefault(word, vector)
             if len(words) % 1000 == 0:
                 bar.advance(1000)
-    if not words:
+    if not words or not next(iter(words.values())).size:
         raise Failure(
             "no word vectors in this file", where=str(path), fix="name a text, .gz, .tgz or .npz file"
         )
@@ -200,6 +201,7 @@ def _numbers(parts: list[str], width: int, where: str) -> Vector:
         raise Failure(f"not a word and its {width or 'few'} numbers: {error}", where=where) from None
 
 
+_BEGIN = '"vectors":{'
 _ENTRY = re.compile(r'("(?:[^"\\]|\\.)*"):\[([^\]]*)\]')
 
 
@@ -219,27 +221,28 @@ def _blocks(stream: IO[bytes]) -> Iterator[str]:
         yield decoder.decode(block)
 
 
-def _rows_of_json(blocks: Iterable[str]) -> Iterator[tuple[str, Vector]]:
+def _rows_of_json(blocks: Iterator[str]) -> Iterator[tuple[str, Vector]]:
     """Entries of the package's one large JSON object, without holding it whole.
 
     Each entry has the vector, then its norm and the word's rank, which are left out.
     """
-    pending, started, width = "", False, 0
-    for block in blocks:
+    head = ""
+    while _BEGIN not in head:
+        block = next(blocks, "")
+        if not block:
+            return
+        head += block
+    head, _, pending = head.partition(_BEGIN)
+    width = int((re.search(r'"dimensions":(\d+)', head) or (0, 0))[1])
+    for block in chain([""], blocks):
         pending += block
-        if not started:
-            width = width or int((re.search(r'"dimensions":(\d+)', pending) or [0, 0])[1])
-            position = pending.find('"vectors":{')
-            if position < 0:
-                continue
-            pending, started = pending[position + len('"vectors":{') :], True
         consumed = 0
         for match in _ENTRY.finditer(pending):
             consumed = match.end()
-            vector = np.fromstring(match[2], dtype=np.float32, sep=",")[:width]
-            if match[1] != '"unkVector"' and len(vector) == width:
-                yield json.loads(match[1]), vector
+            yield json.loads(match[1]), np.fromstring(match[2], dtype=np.float32, sep=",")[:width]
         pending = pending[consumed:]
+        if pending.startswith("}"):  # after the last word; what follows is not a word
+            return
 
 
 def fetch(*, quiet: bool = False) -> WordVectors:
