@@ -38,7 +38,8 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
     "train": Verb("train a system from a recipe into a run folder", "hearten.train.command:train"),
     "evaluate": {
         "predict": Verb("replies of a run for every test turn", "hearten.evaluate.command:predict"),
-        "score": Verb("every metric with its signature", "hearten.evaluate.command:score"),
+        "score": Verb("every text metric with its signature", "hearten.evaluate.text.command:score"),
+        "vectors": Verb("fetch word vectors for the embedding metrics", "hearten.evaluate.text.command:vectors"),
         "strategies": Verb("how well a system chooses strategies", "hearten.evaluate.command:strategies"),
         "compare": Verb("several runs, with significance", "hearten.evaluate.command:compare"),
         "agreement": Verb("the statistics of a human study", "hearten.evaluate.command:agreement"),

@@ -6,3 +6,7 @@ whether they may be compared at all; `agreement` and `thresholds` are the statis
 writes one page. Text metrics are in `text`. Every number is a `core.records.Score` and carries the
 signature that makes it comparable.
 """
+
+from hearten.evaluate.text.score import Scores, score
+
+__all__ = ["Scores", "score"]
