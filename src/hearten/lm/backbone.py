@@ -212,7 +212,7 @@ def open_backbone(config: BackboneConfig, labels: LabelSet | None) -> Backbone:
     quiet_libraries()
     folder = model_folder(config.name)
     shape = AutoConfig.from_pretrained(folder, local_files_only=True)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     pairs = bool(shape.is_encoder_decoder)
