@@ -40,7 +40,9 @@ class EngineChat:
     def _prompt(self, messages: Sequence[Message]) -> list[int]:
         plain = [message.model_dump() for message in messages]
         return list(
-            self._tokenizer.apply_chat_template(plain, add_generation_prompt=True, return_dict=True)["input_ids"]
+            self._tokenizer.apply_chat_template(plain, add_generation_prompt=True, return_dict=True)[
+                "input_ids"
+            ]
         )
 
 
@@ -54,7 +56,9 @@ class RemoteChat:
             raise Failure("the openai client is not installed", fix='pip install "hearten[lm]"') from None
         key = os.environ.get("OPENAI_API_KEY") or ("none" if url else None)
         if key is None:
-            raise UsageError("no key for the remote model", fix="set OPENAI_API_KEY, or name a server: openai:MODEL@URL")
+            raise UsageError(
+                "no key for the remote model", fix="set OPENAI_API_KEY, or name a server: openai:MODEL@URL"
+            )
         self.name, self._model = f"openai:{model}", model
         self._client = OpenAI(base_url=url, api_key=key, max_retries=5)
 
@@ -147,7 +151,9 @@ def _folder(folder: Path) -> ChatModel:
 
     quiet_libraries()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    gguf = cache_folder("gguf") / f"{folder.resolve().name}-{int((folder / 'config.json').stat().st_mtime)}.gguf"
+    gguf = (
+        cache_folder("gguf") / f"{folder.resolve().name}-{int((folder / 'config.json').stat().st_mtime)}.gguf"
+    )
     if not gguf.is_file():
         export_gguf(AutoModelForCausalLM.from_pretrained(folder, local_files_only=True), tokenizer, gguf)
     return EngineChat(str(folder), Engine(gguf), tokenizer)
@@ -169,5 +175,3 @@ def _openai_arguments(model: str, messages: Sequence[Message], sampling: Samplin
         "seed": sampling.seed,
         "stop": list(sampling.stop) or None,
     }
-
-

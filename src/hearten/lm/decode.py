@@ -151,7 +151,9 @@ class _PairStepper:
         batch = backbone.collate(backbone.rows(examples), examples)
         assert batch.source is not None
         assert batch.source_mask is not None
-        self.prompts = [row[mask.bool()].tolist() for row, mask in zip(batch.source, batch.source_mask, strict=True)]
+        self.prompts = [
+            row[mask.bool()].tolist() for row, mask in zip(batch.source, batch.source_mask, strict=True)
+        ]
         self.prompts = [prompt for prompt in self.prompts for _ in range(copies)]
         encoder = backbone.model.get_encoder()
         states = encoder(input_ids=batch.source, attention_mask=batch.source_mask).last_hidden_state

@@ -33,7 +33,9 @@ class Engine:
         threads: processor threads; leave one free when a web server runs beside it.
     """
 
-    def __init__(self, gguf: Path, *, context: int = 4096, slots: int = 1, threads: int | None = None) -> None:
+    def __init__(
+        self, gguf: Path, *, context: int = 4096, slots: int = 1, threads: int | None = None
+    ) -> None:
         try:
             import xllamacpp
         except ImportError:
@@ -71,7 +73,9 @@ class Engine:
         share: np.ndarray = chances / max(chances.sum(), 1e-12)
         return share
 
-    def stream(self, prompt: Sequence[int], sampling: Sampling, *, banned: Sequence[int] = ()) -> Iterator[str]:
+    def stream(
+        self, prompt: Sequence[int], sampling: Sampling, *, banned: Sequence[int] = ()
+    ) -> Iterator[str]:
         """Pieces of the reply as they are made; the pieces joined are the reply."""
         pieces: queue.Queue[Any] = queue.Queue()
         request = _request(prompt, sampling, banned) | {"stream": True}
@@ -116,5 +120,7 @@ def _checked(answer: Any) -> Any:
     """The engine's answer, or its complaint as a `Failure`."""
     if isinstance(answer, dict) and "error" in answer:
         message = answer["error"].get("message", answer["error"])
-        raise Failure(f"the chat engine refused: {message}", fix="a shorter conversation, or a larger context")
+        raise Failure(
+            f"the chat engine refused: {message}", fix="a shorter conversation, or a larger context"
+        )
     return answer

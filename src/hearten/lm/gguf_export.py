@@ -43,7 +43,9 @@ def export_gguf(model: Any, tokenizer: Any, path: Path, *, quantisation: str = "
         if values.ndim == 1:
             writer.add_tensor(name, values.astype(np.float32))
         else:
-            stored = GGMLQuantizationType.Q8_0 if name == "token_embd.weight" and quantisation != "f16" else kind
+            stored = (
+                GGMLQuantizationType.Q8_0 if name == "token_embd.weight" and quantisation != "f16" else kind
+            )
             writer.add_tensor(name, quants.quantize(values.astype(np.float32), stored), raw_dtype=stored)
     try:
         writer.write_header_to_file()

@@ -193,7 +193,7 @@ class Renderer:
         return Row(ids[: targets[-1].position + 1], targets)
 
     def pair_row(self, example: Example, number: int, context_limit: int, reply_limit: int) -> Row:
-        """An encoder–decoder row: the last `context_limit` ids of the context, and the reply cut to its limit."""
+        """An encoder–decoder row: the last `context_limit` ids of the context, the reply cut to its limit."""
         parts = [self.turn(turn) for turn in example.context]
         source = [*self.opening(example.profile), *(i for part in parts for i in part)]
         learned = self.reply(example.response, example.strategy)[:reply_limit]
@@ -206,7 +206,11 @@ class Renderer:
 
 def _gold_turn(example: Example) -> Turn:
     return Turn.model_construct(
-        speaker=Role.SUPPORTER, text=example.response, strategy=example.strategy, feedback=None, annotations=None
+        speaker=Role.SUPPORTER,
+        text=example.response,
+        strategy=example.strategy,
+        feedback=None,
+        annotations=None,
     )
 
 

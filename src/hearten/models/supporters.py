@@ -43,7 +43,9 @@ def open_supporter(name: str) -> StreamingSupporter:
     if run.manifest_file.is_file():
         return _open_run(run)
     if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
-        raise UsageError(f"'{name}' is neither a run folder nor a model folder", fix="hearten train makes a run")
+        raise UsageError(
+            f"'{name}' is neither a run folder nor a model folder", fix="hearten train makes a run"
+        )
     from hearten.lm.chat import open_chat_model
 
     return PromptedSupporter(open_chat_model(name))
@@ -72,12 +74,16 @@ def untrained_system(name: str, config: SystemConfig, labels: str) -> System:
 class EngineSupporter:
     """A trained decoder-only system in the engine: strategy first, then words, with the prompt cache."""
 
-    def __init__(self, name: str, engine: Engine, renderer: Renderer, decoding: Decoding, policy: StrategyPolicy) -> None:
+    def __init__(
+        self, name: str, engine: Engine, renderer: Renderer, decoding: Decoding, policy: StrategyPolicy
+    ) -> None:
         self.name, self._engine, self._renderer = name, engine, renderer
         self._decoding, self._policy = decoding, policy
         self._chance = np.random.default_rng(decoding.seed)
 
-    def reply(self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1) -> list[Reply]:
+    def reply(
+        self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1
+    ) -> list[Reply]:
         """`n` replies to the conversation so far."""
         return [list(self.stream(conversation, strategy=strategy))[-1] for _ in range(n)]
 
@@ -117,7 +123,9 @@ class SystemSupporter:
     def __init__(self, name: str, system: System, decoding: Decoding, policy: StrategyPolicy) -> None:
         self.name, self._system, self._decoding, self._policy = name, system, decoding, policy
 
-    def reply(self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1) -> list[Reply]:
+    def reply(
+        self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1
+    ) -> list[Reply]:
         """`n` replies to the conversation so far."""
         policy = self._policy if strategy is None else StrategyPolicy(kind="gold")
         asked = _open_example(conversation, strategy or next(iter(self._system.labels)))
@@ -134,9 +142,13 @@ class PromptedSupporter:
     def __init__(self, model: ChatModel, sampling: Sampling | None = None) -> None:
         self.name, self._model = model.name, model
         self._sampling = sampling or Sampling(max_tokens=90)
-        self._prompt = (files("hearten.models") / "prompts" / "supporter.md").read_text(encoding="utf-8").strip()
+        self._prompt = (
+            (files("hearten.models") / "prompts" / "supporter.md").read_text(encoding="utf-8").strip()
+        )
 
-    def reply(self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1) -> list[Reply]:
+    def reply(
+        self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1
+    ) -> list[Reply]:
         """`n` replies to the conversation so far."""
         texts = self._model.complete(self._messages(conversation, strategy), sampling=self._sampling, n=n)
         return [Reply(text=text.strip(), strategy=strategy) for text in texts]
@@ -194,7 +206,7 @@ def _renderer(settings: dict[str, Any]) -> Renderer:
 
 
 def _open_example(conversation: Conversation, strategy: Strategy) -> Example:
-    """The turn that is to be answered; its response and strategy are placeholders that decoding never reads."""
+    """The turn to be answered; response and strategy are placeholders that decoding never reads."""
     turns = conversation.turns
     return Example.model_construct(
         conversation_id=conversation.id,
