@@ -304,7 +304,7 @@ def _stop_gradient(_layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """bf16 where the processor multiplies it natively, else fp32 (bf16 would be several times slower there)."""
+    """bf16 where the processor multiplies it natively, else fp32 (bf16 would be slower there)."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -60,7 +60,7 @@ def export_gguf(model: Any, tokenizer: Any, path: Path, *, quantisation: str = "
 
 def _write_shape(writer: Any, config: Any) -> None:
     heads = config.num_attention_heads
-    rope = getattr(config, "rope_parameters", None) or {}
+    rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
     writer.add_name("hearten")
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -69,7 +69,7 @@ def _write_shape(writer: Any, config: Any) -> None:
     writer.add_head_count(heads)
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_rope_dimension_count(config.hidden_size // heads)
-    writer.add_rope_freq_base(float(rope.get("rope_theta") or getattr(config, "rope_theta", 10000.0)))
+    writer.add_rope_freq_base(float(rope.get("rope_theta", 10000.0)))
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
 

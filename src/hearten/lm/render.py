@@ -243,7 +243,7 @@ def width(row: Row) -> int:
 
 
 def micro_batches(rows: Sequence[Row], micro_tokens: int) -> list[list[Row]]:
-    """Cut `rows`, in their order, into batches of at most `micro_tokens` padded ids (one row at the least)."""
+    """Cut `rows`, in their order, into batches of at most `micro_tokens` padded ids (or one row)."""
     batches: list[list[Row]] = []
     longest = 0
     for row in rows:

@@ -168,7 +168,7 @@ def _refuse_nan(losses: dict[str, float]) -> None:
         if not math.isfinite(value):
             raise Failure(
                 f"the loss '{name}' became {value}",
-                fix="lower training.learning_rate; a new start resumes from the last checkpoint, which is whole",
+                fix="lower training.learning_rate; a new start resumes from the last whole checkpoint",
             )
 
 
