@@ -15,6 +15,7 @@ Nothing waits for it forever, and nothing else needs it.
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections import defaultdict
@@ -219,7 +220,7 @@ class _Java:
     def _answer(self) -> str:
         stream = self._process.stdout
         assert stream is not None
-        watch = threading.Timer(self.silence, self._process.kill)
+        watch = threading.Timer(self.silence, _kill, (self._process,))
         watch.start()
         try:
             line = stream.readline()
@@ -244,15 +245,25 @@ def _running() -> Iterator[_Java]:
         stderr=subprocess.DEVNULL,
         text=True,
         encoding="utf-8",
+        start_new_session=True,
     )
     try:
         yield _Java(process)
     finally:
-        process.kill()
+        _kill(process)
         process.wait()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 _close(stream)
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """End a process and those it started, which would keep its pipes open."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def _close(stream: Any) -> None:

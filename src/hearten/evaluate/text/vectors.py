@@ -180,6 +180,7 @@ def _rows_of_text(path: Path) -> Iterator[tuple[str, Vector]]:
         with open_text(path) as stream:
             for number, line in enumerate(stream, 1):
                 if number == 1 and _is_header(line):
+                    width = int(line.split()[1])
                     continue
                 parts = line.rstrip("\n ").split(" ")
                 width = width or len(parts) - 1
