@@ -1,9 +1,10 @@
 """Five groups of text metrics against pycocoevalcap's three, on the same 10,000 pairs in the same run.
 
-`python benchmarks/metrics.py` prints medians and their ratio. Ours: BLEU, ROUGE-L, CIDEr, Distinct and F1. The peer:
-BLEU, ROUGE-L and CIDEr. Both start from texts, so tokenisation is in both times: the peer's is NLTK's. Ours starts
-every round with empty caches. The pairs are supporter messages of ESConv, each beside another one, where the
-corpus is found; else made-up sentences. Goal: a third of the peer's time or less, with equal figures.
+`python benchmarks/metrics.py` prints medians and their ratio. Ours: BLEU, ROUGE-L, CIDEr, Distinct and
+F1. The peer: BLEU, ROUGE-L and CIDEr. Both start from texts, so tokenisation is in both times: the
+peer's is NLTK's. Ours starts every round with empty caches. The pairs are supporter messages of ESConv,
+each beside another one, where the corpus is found; else made-up sentences. Goal: a third of the peer's
+time or less, with equal figures.
 """
 
 import gzip

@@ -220,10 +220,12 @@ def test_vectors_from_text_are_kept_and_used(tmp_path, capsys):
     assert "vectors:tiny-3x2" in found.signatures["Extrema"].split("|")
 
 
-def test_package_of_vectors_is_read_piece_by_piece():
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_package_of_vectors_is_read_piece_by_piece(size):
     entries = '{"a":[1,2,9,0],"\\"b":[3,-4.5,9,1]}'
     text = f'{{"dimensions":2,"words":["a","\\"b"],"vectors":{entries},"unkVector":[0,0,0,-1]}}'
-    rows = dict(vectors._rows_of_json(iter(text)))
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    rows = dict(vectors._rows_of_json(iter(pieces)))
     assert {word: vector.tolist() for word, vector in rows.items()} == {"a": [1, 2], '"b': [3, -4.5]}
 
 
