@@ -190,6 +190,22 @@ def test_command_refuses_unequal_files_with_both_counts(tmp_path, capsys, limit)
     assert "1 hypotheses but 2 references" in err
 
 
+def test_the_jar_is_spared_texts_it_never_finishes(monkeypatch):
+    monkeypatch.setattr(meteor, "missing_parts", lambda: "")
+    found = score(["word " * 501], ["word"])
+    assert "501 tokens" in found.skipped["METEOR-1.5"]
+
+
+def test_a_failing_jar_leaves_the_other_metrics(tmp_path, monkeypatch):
+    fake = write(tmp_path / "java", "#!/bin/sh\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(meteor, "find_java", lambda: str(fake))
+    monkeypatch.setattr(meteor, "find_jar", lambda: fake)
+    found = score(["a"], ["a"])
+    assert found.values["BLEU-1"] == pytest.approx(1)
+    assert "without an answer" in found.skipped["METEOR-1.5"]
+
+
 def test_long_odd_lines_do_not_hurt(capsys, tmp_path):
     rows = [" ".join(["word"] * 10_000), "tab\tand 😀 emoji", "\x85\u2028", "e\u0301 ﷽ \U0001d400"]
     sides = [

@@ -40,6 +40,9 @@ OPTIONS = ("-", "-", "-stdio", "-l", "en", "-norm")
 """Of the Java program, as nlg-eval runs it."""
 
 Synonyms = Callable[[str], frozenset[str]]
+LONGEST = 500
+"""Tokens of the longest text that the Java program is given."""
+
 Keys = Callable[[str], Iterable[str]]
 Word = tuple[int, str]
 
@@ -161,6 +164,12 @@ def missing_parts() -> str:
     return f"{' and '.join(lacks)} not found; pip install 'hearten[meteor]' brings both"
 
 
+def too_long(hypotheses: Tokens, references: Tokens) -> str:
+    """Why the Java program would never end: its aligner chokes on long texts that repeat words."""
+    longest = max(max(len(h), len(r)) for h, r in zip(hypotheses, references, strict=True))
+    return f"a text of {longest:,} tokens is too long for it ({LONGEST:,})" if longest > LONGEST else ""
+
+
 def jar_items(hypotheses: Tokens, references: Tokens, *, quiet: bool = True) -> tuple[Array, float]:
     """METEOR 1.5 of each item, (N,), and of the corpus.
 
@@ -193,8 +202,8 @@ def _number(line: str) -> float:
 class _Java:
     """A METEOR 1.5 process that answers lines with lines, or is ended when it falls silent."""
 
-    silence = 120.0
-    """Seconds without an answer after which it is taken for dead."""
+    silence = 300.0
+    """Seconds without an answer after which it is taken for dead; loading alone takes 3 to 50."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -227,7 +236,7 @@ class _Java:
         finally:
             watch.cancel()
         if not line:
-            raise Failure("METEOR 1.5 stopped without an answer", fix="leave it out: --skip METEOR-1.5")
+            raise Failure("METEOR 1.5 stopped without an answer", fix="name the other metrics: --metrics")
         return line.strip()
 
 
