@@ -32,6 +32,7 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
         "convert": Verb("read any known format, write conversations.jsonl", "hearten.data.command:convert"),
         "split": Verb("train, valid and test under a named protocol", "hearten.data.command:split"),
         "stats": Verb("tables that describe a corpus", "hearten.data.command:stats"),
+        "figures": Verb("figures that describe a corpus, as SVG", "hearten.data.command:figures"),
         "export": Verb("write ESConv JSON, ConvoKit, chat JSONL or CSV", "hearten.data.command:export"),
     },
     "train": Verb("train a system from a recipe into a run folder", "hearten.train.command:train"),

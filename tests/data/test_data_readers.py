@@ -192,6 +192,7 @@ def test_a_broken_first_line_is_named_too(tmp_path):
 
 WRONG = {
     "a missing file": lambda folder: folder / "none.json",
+    "an empty folder": lambda folder: folder,
     "an empty file": lambda folder: made_up.write_lines(folder / "x.json", []),
     "another format": lambda folder: made_up.write_lines(folder / "x.txt", ["once upon a time"]),
     "another JSON": lambda folder: made_up.write_json(folder / "x.json", [{"name": "x"}]),

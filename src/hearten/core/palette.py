@@ -1,24 +1,20 @@
-"""One colour per strategy, the same in plots, reports and chat chips.
+"""The one eight-step colour scale for strategies: chips in the chat, plots, reports.
 
-Eight steps that stay apart for the common kinds of colour blindness, after Okabe and Ito (2008), darkened or
-lightened so that each has at least 3:1 contrast on both page backgrounds (WCAG 2.1, graphical objects).
-Colour never stands alone: the abbreviation is always written beside it.
+Paul Tol's "muted" qualitative scheme (technical note SRON/EPS/TN/09-002), told apart with the common kinds of
+colour blindness. Colour never speaks alone: the abbreviation stands beside it. A set of more than eight
+strategies goes round again with a dashed line.
 """
 
-from hearten.core.taxonomy import LabelSet
-
-STEPS = (
-    "#3b82b8",  # blue
-    "#c97a0a",  # orange
-    "#1c9272",  # green
-    "#b765a0",  # purple
-    "#d1552b",  # vermilion
-    "#8b7d1f",  # olive, Okabe and Ito's yellow made dark enough
-    "#5b8fa8",  # sky, greyer
-    "#857f78",  # grey
-)
+PALETTE = ("#332288", "#88CCEE", "#44AA99", "#117733", "#DDCC77", "#CC6677", "#882255", "#AA4499")
+ACCENT = "#44AA99"
+"""For a plot of one series."""
 
 
-def strategy_color(labels: LabelSet, name: str) -> str:
-    """The colour of a strategy as `#rrggbb`; sets with more than eight strategies repeat the scale."""
-    return STEPS[labels.position(name) % len(STEPS)]
+def strategy_colour(position: int) -> str:
+    """The colour of the strategy at `position` in its label set's order, from 0."""
+    return PALETTE[position % len(PALETTE)]
+
+
+def strategy_dash(position: int) -> str:
+    """The matplotlib line style that tells the second eight from the first."""
+    return "-" if position < len(PALETTE) else "--"

@@ -49,7 +49,7 @@ class _Quiet:
 class _Bar:
     def __init__(self, bars: RichProgress, label: str, total: float, done: float) -> None:
         self._bars, self._label = bars, label
-        self._task = bars.add_task(label, total=total, completed=done)
+        self._task = bars.add_task(label, total=total, completed=int(done))
 
     def advance(self, amount: float = 1, note: str = "") -> None:
         text = f"{self._label} [dim]{note}[/]" if note else self._label

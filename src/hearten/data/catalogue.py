@@ -36,6 +36,8 @@ class Entry(Config):
     commercial: bool
     """Whether the licence allows commercial use."""
     citation: str
+    conversations: bool = False
+    """Whether `hearten data check` reads it; the others hold labels and knowledge."""
     folder: str
     """Its folder inside the data folder."""
     files: tuple[RemoteFile, ...]

@@ -100,13 +100,21 @@ def recognise(source: Source) -> Format:
     for form in FORMATS.values():
         if form.recognise(source):
             return form
-    if source.members:
-        inside = ", ".join(sorted(source.members)[:8])
-        raise UsageError(f"'{source.path}' holds no ConvoKit corpus", fix=f"name one file of it: {inside}")
+    if not source.text:
+        raise UsageError(
+            f"'{source.path}' holds no ConvoKit corpus", fix=f"name one file of it: {_inside(source)}"
+        )
     if source.text.lstrip()[:1] in ("[", "{"):
         list(source.records())
     known = "; ".join(f"{form.name} ({form.title})" for form in FORMATS.values())
     raise UsageError(f"no known format: '{source.path}'", fix=f"one of: {known}")
+
+
+def _inside(source: Source) -> str:
+    """What a person sees in the folder or archive."""
+    folder = source.path.is_dir()
+    names = (entry.name for entry in source.path.iterdir()) if folder else source.members
+    return ", ".join(sorted(names)[:8]) or "it is empty"
 
 
 def guess_label_set(names: Iterable[str], preferred: str) -> str:

@@ -59,6 +59,64 @@ def compare(
     _answer(logic.as_dict(found), [logic.table(found)], as_json, written, told, also=page)
 
 
+def agreement(
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV or JSON Lines: item, rater, question, value")
+    ],
+    kind: Annotated[str, typer.Option(help="likert, winlose, votes, categories or thresholds")],
+    scale: Annotated[str | None, typer.Option(help="allowed Likert values, such as 1-5")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad rows out and count them")] = False,
+    resamples: Resamples = 1000,
+    seed: Seed = 13,
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """What raters preferred, how sure that is, and how well they agree."""
+    from hearten.evaluate import agreement as logic
+    from hearten.evaluate import ratings, thresholds
+    from hearten.evaluate.tables import Table
+
+    if kind == "thresholds":
+        found = thresholds.search(thresholds.read_judged(source))
+        then = "put the thresholds into the study's settings"
+        return _answer(thresholds.as_dict(found), [thresholds.table(found)], as_json, out, then)
+    answers = ratings.read_answers(source, kind, scale=ratings.parse_scale(scale), skip_bad=skip_bad)
+    study = logic.study(answers, kind, resamples=resamples, seed=seed)
+    title = f"{study.items} items, {study.raters} raters"
+    notes = [Table(title, (), (), "\n".join(study.notes))]
+    return _answer(
+        logic.as_dict(study), [*study.tables, *notes], as_json, out, "add --json for the signatures"
+    )
+
+
+def toxicity(
+    source: Annotated[
+        Path, typer.Argument(metavar="CORPUS|RUN", help="conversations.jsonl, predictions or run")
+    ],
+    scorer: Annotated[str, typer.Option(help="local, or perspective (ends 2026-12-31)")] = "local",
+    show: Annotated[int, typer.Option(min=0, help="also print this many of the highest utterances")] = 0,
+    resamples: Resamples = 1000,
+    seed: Seed = 13,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    out: Out = None,
+    quiet: Quiet = False,
+) -> None:
+    """Six attributes of harm, averaged over utterances (ExTES Table 7)."""
+    from hearten.evaluate import toxicity as logic
+    from hearten.evaluate.tables import Table
+
+    said = logic.read_utterances(source, limit=limit)
+    judge = logic.scorer(scorer)
+    found = logic.report(said, judge, resamples=resamples, seed=seed, quiet=quiet, show=show)
+    rows = tuple((one.text[:70], one.column, f"{value:.3f}") for one, _, value in found.highest)
+    highest = [Table("Highest by toxicity", ("utterance", "whose", "score"), rows)] if rows else []
+    tables = [logic.table(found), logic.paper_table(), *highest]
+    _answer(
+        logic.as_dict(found), tables, as_json, out, "read docs/evaluation.md on what this scorer cannot see"
+    )
+
+
 def _answer(
     value: dict[str, Any],
     tables: list[Any],

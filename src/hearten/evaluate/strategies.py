@@ -18,7 +18,8 @@ from functools import partial
 import numpy as np
 
 from hearten.core.errors import Failure
-from hearten.core.intervals import INTERVALS, progress_interval
+from hearten.core.progress_intervals import INTERVALS
+from hearten.core.progress_intervals import interval as progress_interval
 from hearten.core.records import Prediction, Score
 from hearten.core.taxonomy import LabelSet
 from hearten.evaluate.origin import Origin, infer_label_set, need_predictions
@@ -300,7 +301,7 @@ def _progress_rows(items: Sequence[Prediction], labels: LabelSet, rows: Array) -
     matrices = rows.reshape(-1, size, size)
     cells = np.zeros((len(items), 2, INTERVALS, size))
     for number, item in enumerate(items):
-        where = progress_interval(item.index + 1, item.turns_total)
+        where = progress_interval(item.index, item.turns_total)
         cells[number, 0, where] = matrices[number].sum(axis=1)
         cells[number, 1, where] = matrices[number].sum(axis=0)
     return cells.reshape(len(items), -1)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hearten.core.intervals import NAMES
+from hearten.core.progress_intervals import INTERVAL_NAMES
 from hearten.evaluate.statistics import Array
 from hearten.evaluate.strategies import StrategyReport
 from hearten.evaluate.tables import Table, number, score_table
@@ -53,7 +53,7 @@ def progress_tables(found: StrategyReport) -> list[Table]:
     def one(title: str, shares: Array) -> Table:
         rows = tuple(
             (name, *(number(share, digits=1) for share in line))
-            for name, line in zip(NAMES, shares, strict=True)
+            for name, line in zip(INTERVAL_NAMES, shares, strict=True)
         )
         return Table(title, ("progress", *short), rows)
 
@@ -74,7 +74,7 @@ def as_dict(found: StrategyReport) -> dict[str, Any]:
         "classes": [{key: none_if_nan(value) for key, value in vars(row).items()} for row in found.classes],
         "confusion": listed(found.confusion),
         "choice": found.choice,
-        "intervals": list(NAMES),
+        "intervals": list(INTERVAL_NAMES),
         "progress": {"gold": listed(found.gold_progress), found.choice: listed(found.choice_progress)},
     }
 

@@ -94,7 +94,7 @@ def show(tables: Iterable[Table]) -> None:
             grid.add_column(Text(column), justify="left" if words else "right", overflow="fold")
         for row in table.rows:
             grid.add_row(*(Text(cell) for cell in row))
-        console.print(grid)
+        console.print(grid if table.columns else Text(table.title))
         if table.note:
             console.print(Text(table.note), style="dim")
         console.print()

@@ -55,7 +55,8 @@ class AdapterConfig(Config):
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.0
-    targets: str = "all-linear"
+    layers: int | None = None
+    """Adapt only so many of the last layers: nothing is sent back below them, which saves a third of a step."""
 
 
 class BackboneConfig(Config):
@@ -211,7 +212,7 @@ def open_backbone(config: BackboneConfig, labels: LabelSet | None) -> Backbone:
     quiet_libraries()
     folder = model_folder(config.name)
     shape = AutoConfig.from_pretrained(folder, local_files_only=True)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     pairs = bool(shape.is_encoder_decoder)
@@ -276,16 +277,30 @@ def _adapt(model: Any, renderer: Renderer, adapter: AdapterConfig, pairs: bool) 
 
     embedding = next(n for n, m in model.named_modules() if m is model.get_input_embeddings())
     tokens = {embedding.rsplit(".", 1)[-1]: list(renderer.strategy_ids)} if renderer.strategy_ids else None
+    depth = len(model.base_model.layers)
+    first = 0 if adapter.layers is None else max(0, depth - adapter.layers)
     recipe = LoraConfig(
         task_type="CAUSAL_LM",
         r=adapter.rank,
         lora_alpha=adapter.alpha,
         lora_dropout=adapter.dropout,
-        target_modules=adapter.targets,
-        exclude_modules=["lm_head"],
+        target_modules=_linear_layers(model, first),
         trainable_token_indices=tokens,
     )
     inject_adapter_in_model(recipe, model)
+    if first:  # strategy rows then learn through the output alone
+        model.base_model.layers[0].register_forward_pre_hook(_stop_gradient)
+
+
+def _linear_layers(model: Any, first: int) -> list[str]:
+    """Names of all linear modules in the layers from `first` on."""
+    layers = model.base_model.layers
+    inside = {id(m) for layer in layers[first:] for m in layer.modules() if isinstance(m, nn.Linear)}
+    return [name for name, module in model.named_modules() if id(module) in inside]
+
+
+def _stop_gradient(_layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (inputs[0].detach(), *inputs[1:])
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:

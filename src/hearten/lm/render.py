@@ -101,7 +101,7 @@ class Renderer:
                 {"additional_special_tokens": [strategy.token for strategy in labels]},
                 replace_extra_special_tokens=False,
             )
-        self.strategy_ids = [] if labels is None else tokenizer.convert_tokens_to_ids([s.token for s in labels])
+        self.strategy_ids = [int(tokenizer.get_vocab()[strategy.token]) for strategy in labels or ()]
         self._close = self._ids(self.style.close.format(eos=tokenizer.eos_token))
         self._opens = {role: self._ids(text) for role, text in self.style.opens.items()}
         self.end_id: int = self._close[0]
@@ -117,7 +117,7 @@ class Renderer:
         """
         if self.labels is None or strategy is None:
             raise Failure("a supporter turn has no strategy", fix="train 'vanilla', or label the corpus")
-        return int(self.strategy_ids[self.labels.position(strategy)])
+        return self.strategy_ids[self.labels.position(strategy)]
 
     def opening(self, profile: Profile) -> list[int]:
         """What stands before the first turn: the system text, with the situation if it is shown."""

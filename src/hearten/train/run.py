@@ -1,0 +1,136 @@
+"""From a recipe file and a corpus to a run folder: everything is checked before anything is started."""
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hearten.core.conversation import Conversation
+from hearten.core.errors import Failure, UsageError
+from hearten.core.jsonl import read_records
+from hearten.core.protocol import Split, protocol, refuse_leaks, split
+from hearten.core.records import Example
+from hearten.core.runfolder import Manifest, RunFolder, file_hash, git_revision, now, versions
+from hearten.models.system import System
+from hearten.models.systems import SYSTEMS
+from hearten.train.loop import Material, train
+from hearten.train.recipe import Recipe, parse_recipe
+from hearten.core.config import read_toml
+
+
+def start(
+    recipe_file: Path,
+    data: Path,
+    out: Path,
+    *,
+    command: str,
+    minutes: float | None = None,
+    seed: int | None = None,
+    limit: int | None = None,
+    backbone: str | None = None,
+    quiet: bool = False,
+) -> RunFolder:
+    """Train what a recipe says; an existing run folder of the same recipe and data is resumed.
+
+    Raises:
+        UsageError: bad recipe, or `out` holds another run.
+        Failure: bad data, leaky split, a loss that is not a number, a full disk.
+    """
+    recipe = read_recipe(recipe_file, seed=seed, backbone=backbone)
+    parts = read_split(recipe, data, limit)
+    run = RunFolder(out)
+    manifest = describe(recipe, parts, data, command)
+    _claim(run, manifest)
+    system = build_system(recipe, parts["train"])
+    material = Material(parts["train"], _first_conversations(parts["valid"], recipe.training.valid_examples))
+    train(system, material, recipe.training, run, seed=recipe.seed, minutes=minutes, quiet=quiet)
+    return run
+
+
+def read_recipe(file: Path, *, seed: int | None = None, backbone: str | None = None) -> Recipe:
+    """The recipe in `file` with the command line's changes."""
+    values = read_toml(file)
+    if seed is not None:
+        values["seed"] = seed
+    if backbone is not None:
+        values.setdefault("model", {}).setdefault("backbone", {})["name"] = backbone
+    return parse_recipe(values, where=str(file))
+
+
+def read_split(recipe: Recipe, data: Path, limit: int | None = None) -> Split:
+    """The corpus under the recipe's protocol, refused if it leaks."""
+    conversations = list(read_records(data, Conversation))[:limit]
+    parts = split(conversations, protocol(recipe.protocol))
+    refuse_leaks(parts, allow=recipe.allow_leaks)
+    return parts
+
+
+def build_system(recipe: Recipe, examples: Sequence[Example]) -> System:
+    """The recipe's system for the label set of the examples; its random start depends on the seed alone.
+
+    Raises:
+        Failure: there is nothing to train on, or strategies are missing for a system that needs them.
+    """
+    if not examples:
+        raise Failure("no supporter turns to train on", fix="check the corpus: hearten data check")
+    chosen = SYSTEMS[recipe.system]
+    unlabelled = sum(example.strategy is None for example in examples)
+    if chosen.uses_strategies and unlabelled:
+        what = f"{unlabelled} of {len(examples)} supporter turns have no strategy; '{recipe.system}' needs them"
+        raise Failure(what, fix='label the corpus, or use system = "vanilla"')
+    torch.manual_seed(recipe.seed)
+    from hearten.core.taxonomy import label_set
+
+    return chosen(recipe.model, label_set(examples[0].label_set))
+
+
+def describe(recipe: Recipe, parts: Split, data: Path, command: str) -> Manifest:
+    """What `run.json` will say."""
+    return Manifest(
+        system=recipe.system,
+        recipe=recipe.model_dump(mode="json"),
+        seed=recipe.seed,
+        command=command,
+        created=now(),
+        revision=git_revision(),
+        versions=versions(),
+        machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
+        inputs={data.name: file_hash(data)},
+        protocol=parts.protocol.name,
+        split_hash=parts.hash,
+    )
+
+
+def _claim(run: RunFolder, manifest: Manifest) -> None:
+    """Write the manifest of a new run, or make sure that the folder's run is this one."""
+    if not run.manifest_file.is_file():
+        run.write_manifest(manifest)
+        return
+    there = run.manifest
+    for what, old, new in (
+        ("recipe", there.recipe, manifest.recipe),
+        ("data", there.inputs, manifest.inputs),
+        ("split", there.split_hash, manifest.split_hash),
+    ):
+        if old != new:
+            raise UsageError(
+                f"'{run.path}' holds a run with another {what}{_first_difference(old, new)}",
+                fix="choose another --out, or remove that folder",
+            )
+
+
+def _first_difference(old: Any, new: Any, path: str = "") -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(k for k in new if k not in old)]:
+            if old.get(key) != new.get(key):
+                return _first_difference(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+    return f" ({path}: {old!r}, now {new!r})" if path else ""
+
+
+def _first_conversations(examples: Sequence[Example], count: int | None) -> tuple[Example, ...]:
+    """The examples of the first `count` conversations."""
+    chosen = list(dict.fromkeys(example.conversation_id for example in examples))[:count]
+    wanted = set(chosen)
+    return tuple(example for example in examples if example.conversation_id in wanted)
