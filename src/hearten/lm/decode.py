@@ -1,8 +1,281 @@
-"""x."""
-from typing import Literal
+"""Decoding: a strategy first, then the words; the same loop for decoder-only and encoder–decoder models.
+
+At the first position of a reply only the strategies may stand, and inside it none may (Liu et al. 2021,
+Appendix C). Who chooses the strategy is a `StrategyPolicy`: the model (sampled or argmax), the gold label
+(Oracle), or chance (Random). Words are drawn with temperature, top-k, top-p and a repetition penalty.
+
+For a decoder-only model all turns of one conversation share a single pass over it: every turn's prompt is
+a prefix of the whole, so one key–value cache serves them all, each row masking what it may not see.
+Randomness is seeded by conversation, so a reply does not depend on what else was in the batch.
+"""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.modeling_outputs import BaseModelOutput
+
 from hearten.core.config import Config
-StrategyPolicy = Literal["sampled","argmax","gold","random"]
+from hearten.core.records import Example, Reply
+from hearten.core.taxonomy import Strategy
+from hearten.lm.backbone import Backbone, PairBackbone, autocast
+from hearten.lm.render import Row
+
+
 class Decoding(Config):
-    """x."""
-def generate(*a, **k):
-    """x."""
+    """How words are drawn; defaults: Liu et al. 2021, Appendix C."""
+
+    temperature: float = Field(default=0.7, ge=0)
+    """0 takes the likeliest word always."""
+    top_k: int = 30
+    top_p: float = 0.9
+    repetition_penalty: float = 1.03
+    """Divides positive and multiplies negative scores of words already seen, in the context or the reply."""
+    min_tokens: int = 5
+    max_tokens: int = 60
+    n: int = 1
+    """Replies per context."""
+    seed: int = 0
+
+
+class StrategyPolicy(Config):
+    """Who chooses the strategy at the first position."""
+
+    kind: Literal["sampled", "argmax", "gold", "random"] = "sampled"
+    """`sampled` is Joint as published; `gold` is Oracle; `random` draws from `distribution`."""
+    distribution: dict[str, float] | None = None
+    """For `random`: probability by strategy name (ESConv Table 3 is the paper's)."""
+    bias: dict[str, float] | None = None
+    """Added to the model's log-probabilities before choosing; tuned on validation, never on test."""
+
+
+class Stepper(Protocol):
+    """A model in the middle of decoding a batch."""
+
+    prompts: list[list[int]]
+    """The ids each row has read."""
+
+    def first(self) -> Tensor:
+        """Scores of the first position, (B, V)."""
+        ...
+
+    def next(self, tokens: Tensor) -> Tensor:
+        """Scores after `tokens` (B,) were said, (B, V)."""
+        ...
+
+
+@torch.no_grad()
+def generate(
+    backbone: Backbone, examples: Sequence[Example], decoding: Decoding, policy: StrategyPolicy
+) -> list[list[Reply]]:
+    """`decoding.n` replies to each example, in the order of `examples`."""
+    backbone.eval()
+    replies: list[list[Reply]] = [[] for _ in examples]
+    with autocast(backbone.device):
+        for row, numbers in _prompt_groups(backbone, examples):
+            chosen = [examples[number] for number in numbers]
+            chance = torch.Generator().manual_seed(_seed(decoding.seed, chosen))
+            stepper = _stepper(backbone, row, numbers, chosen, decoding.n)
+            found = _decode(backbone, stepper, chosen, decoding, policy, chance)
+            for position, reply in enumerate(found):
+                replies[numbers[position // decoding.n]].append(reply)
+    return replies
+
+
+def _seed(seed: int, examples: Sequence[Example]) -> int:
+    first = examples[0]
+    return seed * 2**32 + zlib.crc32(f"{first.conversation_id}/{first.index}".encode())
+
+
+def _prompt_groups(backbone: Backbone, examples: Sequence[Example]) -> list[tuple[Row | None, list[int]]]:
+    """Examples decoded together: those of one row, or batches of sixteen for an encoder–decoder."""
+    if isinstance(backbone, PairBackbone):
+        numbers = list(range(len(examples)))
+        return [(None, numbers[start : start + 16]) for start in range(0, len(numbers), 16)]
+    rows = backbone.rows(examples)
+    return [(row, list(dict.fromkeys(target.example for target in row.targets))) for row in rows]
+
+
+def _stepper(
+    backbone: Backbone, row: Row | None, numbers: list[int], examples: Sequence[Example], copies: int
+) -> "Stepper":
+    if row is None:
+        return _PairStepper(backbone, examples, copies)
+    starts = {target.example: target.position for target in reversed(row.targets)}
+    return _SharedPrefixStepper(backbone, row.ids, [starts[number] for number in numbers], copies)
+
+
+class _SharedPrefixStepper:
+    """Decodes several prefixes of one sequence at once, from one pass over it."""
+
+    def __init__(self, backbone: Backbone, ids: list[int], lengths: list[int], copies: int) -> None:
+        self._backbone = backbone
+        device, longest = backbone.device, max(lengths)
+        self._lengths = torch.tensor(lengths, device=device).repeat_interleave(copies)  # (B,)
+        self.prompts = [ids[:length] for length in lengths for _ in range(copies)]
+        whole = torch.tensor([ids[:longest]], device=device)
+        output = backbone.model.base_model(input_ids=whole, past_key_values=DynamicCache(), use_cache=True)
+        self._first = output.last_hidden_state[0, self._lengths - 1]  # (B, H)
+        self._cache = output.past_key_values
+        self._cache.batch_repeat_interleave(len(self.prompts))
+        self._mask = (torch.arange(longest, device=device) < self._lengths[:, None]).long()  # (B, T)
+        self._said = 0
+
+    def first(self) -> Tensor:
+        return self._backbone.logits(self._first)
+
+    def next(self, tokens: Tensor) -> Tensor:
+        self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)
+        output = self._backbone.model.base_model(
+            input_ids=tokens[:, None],
+            attention_mask=self._mask,
+            position_ids=(self._lengths + self._said)[:, None],
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        self._said += 1
+        return self._backbone.logits(output.last_hidden_state[:, -1])
+
+
+class _PairStepper:
+    """Decodes a batch of encoder–decoder examples; the contexts are encoded once."""
+
+    def __init__(self, backbone: Backbone, examples: Sequence[Example], copies: int) -> None:
+        self._backbone = backbone
+        batch = backbone.collate(backbone.rows(examples), examples)
+        assert batch.source is not None
+        assert batch.source_mask is not None
+        self.prompts = [row[mask.bool()].tolist() for row, mask in zip(batch.source, batch.source_mask, strict=True)]
+        self.prompts = [prompt for prompt in self.prompts for _ in range(copies)]
+        encoder = backbone.model.get_encoder()
+        states = encoder(input_ids=batch.source, attention_mask=batch.source_mask).last_hidden_state
+        self._states = BaseModelOutput(last_hidden_state=states.repeat_interleave(copies, dim=0))
+        self._source_mask = batch.source_mask.repeat_interleave(copies, dim=0)
+        self._start = batch.ids[0, 0]
+        self._cache: Any = None
+
+    def first(self) -> Tensor:
+        return self.next(self._start.expand(len(self.prompts)))
+
+    def next(self, tokens: Tensor) -> Tensor:
+        output = self._backbone.model.base_model(
+            attention_mask=self._source_mask,
+            encoder_outputs=self._states,
+            decoder_input_ids=tokens[:, None],
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        self._cache = output.past_key_values
+        return self._backbone.logits(output.last_hidden_state[:, -1])
+
+
+def _decode(
+    backbone: Backbone,
+    stepper: Stepper,
+    examples: Sequence[Example],
+    decoding: Decoding,
+    policy: StrategyPolicy,
+    chance: torch.Generator,
+) -> list[Reply]:
+    """One reply per row of the stepper."""
+    labels, ids = backbone.renderer.labels, backbone.strategy_ids
+    scores = stepper.first()
+    strategies: list[Strategy | None] = [None] * len(stepper.prompts)
+    beliefs: list[dict[str, float] | None] = [None] * len(stepper.prompts)
+    if labels is not None:
+        logprobs = scores[:, ids].float().log_softmax(-1)  # (B, K)
+        golds = [example.strategy for example in examples for _ in range(decoding.n)]
+        names = list(labels)
+        places = _choose(logprobs, policy, decoding, names, golds, chance)
+        strategies = [names[place] for place in places.tolist()]
+        beliefs = [
+            {s.name: round(p, 5) for s, p in zip(names, row, strict=True)} for row in logprobs.exp().tolist()
+        ]
+        scores = stepper.next(ids[places])
+    said, logprob = _words(backbone, stepper, scores, decoding, chance)
+    tokenizer = backbone.renderer.tokenizer
+    return [
+        Reply(
+            text=tokenizer.decode(words, skip_special_tokens=True).strip(),
+            strategy=strategy,
+            probabilities=belief,
+            score=total / max(1, len(words)),
+        )
+        for words, total, strategy, belief in zip(said, logprob, strategies, beliefs, strict=True)
+    ]
+
+
+def _choose(
+    logprobs: Tensor,
+    policy: StrategyPolicy,
+    decoding: Decoding,
+    names: Sequence[Strategy],
+    golds: Sequence[Strategy | None],
+    chance: torch.Generator,
+) -> Tensor:
+    """The place of the chosen strategy in the label set, (B,)."""
+    if policy.kind == "gold":
+        order = {strategy.name: place for place, strategy in enumerate(names)}
+        return torch.tensor([order[str(gold)] for gold in golds], device=logprobs.device)
+    if policy.kind == "random":
+        shares = policy.distribution or {strategy.name: 1.0 for strategy in names}
+        weights = torch.tensor([shares.get(strategy.name, 0.0) for strategy in names])
+        return torch.multinomial(weights, len(golds), replacement=True, generator=chance).to(logprobs.device)
+    bias = torch.tensor([(policy.bias or {}).get(strategy.name, 0.0) for strategy in names])
+    biased = logprobs + bias.to(logprobs.device)
+    if policy.kind == "argmax":
+        return biased.argmax(-1)
+    return _draw(biased, decoding, chance)
+
+
+def _words(
+    backbone: Backbone, stepper: Stepper, scores: Tensor, decoding: Decoding, chance: torch.Generator
+) -> tuple[list[list[int]], list[float]]:
+    """The words of every row until its end token, and their summed log-probability under the model."""
+    end, size = backbone.renderer.end_id, len(stepper.prompts)
+    said: list[list[int]] = [[] for _ in range(size)]
+    total = torch.zeros(size)
+    seen = torch.zeros_like(scores, dtype=torch.bool)
+    for row, prompt in enumerate(stepper.prompts):
+        seen[row, prompt] = True
+    going = torch.ones(size, dtype=torch.bool, device=scores.device)
+    for length in range(decoding.max_tokens):
+        scores = scores.float().index_fill(-1, backbone.strategy_ids, float("-inf"))
+        allowed = scores
+        if length < decoding.min_tokens:
+            allowed = scores.index_fill(-1, torch.tensor([end], device=scores.device), float("-inf"))
+        tokens = _draw(_penalise(allowed, seen, decoding.repetition_penalty), decoding, chance)
+        gained = scores.log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
+        total += torch.where(going, gained, 0.0).cpu()
+        going = going & (tokens != end)
+        for row in going.nonzero()[:, 0].tolist():
+            said[row].append(int(tokens[row]))
+        if not going.any():
+            break
+        seen[torch.arange(size), tokens] = True
+        scores = stepper.next(tokens)
+    return said, total.tolist()
+
+
+def _penalise(scores: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """Keskar et al. 2019: words already seen become less likely."""
+    if penalty == 1.0:
+        return scores
+    return torch.where(seen, torch.where(scores > 0, scores / penalty, scores * penalty), scores)
+
+
+def _draw(scores: Tensor, decoding: Decoding, chance: torch.Generator) -> Tensor:
+    """One token per row, (B,): temperature, then top-k, then top-p (Holtzman et al. 2019)."""
+    if decoding.temperature == 0:
+        return scores.argmax(-1)
+    count = min(decoding.top_k or scores.shape[-1], scores.shape[-1])
+    top, places = (scores.float() / decoding.temperature).topk(count, dim=-1)  # sorted, (B, k)
+    probabilities = top.softmax(-1)
+    before = probabilities.cumsum(-1) - probabilities
+    kept = probabilities.masked_fill(before >= decoding.top_p, 0.0)
+    drawn = torch.multinomial(kept.cpu(), 1, generator=chance).to(scores.device)
+    return places.gather(-1, drawn)[:, 0]
