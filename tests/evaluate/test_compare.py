@@ -138,10 +138,10 @@ def test_what_is_missing_is_said_and_the_rest_compared(tmp_path: Path) -> None:
 
 def test_written_scores_are_shown_without_a_test(tmp_path: Path) -> None:
     folder = run(tmp_path / "a")
-    bleu = Score(name="BLEU-2", value=0.07, signature="metric:BLEU-2|preset:nlgeval", items=120)
-    write_json(RunFolder(folder).scores, {"scores": [bleu.model_dump()]})
+    meteor = Score(name="METEOR-1.5", value=0.07, signature="metric:METEOR-1.5|preset:nlgeval", items=120)
+    write_json(RunFolder(folder).scores, {"scores": [meteor.model_dump()]})
     found = compare([measured(folder), measured(run(tmp_path / "b"))])
-    assert found.rows["BLEU-2"][0].value == 0.07
+    assert found.rows["METEOR-1.5"][0].value == 0.07
     write_json(RunFolder(folder).scores, {"scores": [{"name": "BLEU-2"}]})
     with pytest.raises(Failure, match="required key is missing"):
         measured(folder)

@@ -166,6 +166,29 @@ def judge(
     _answer(logic.as_dict(found), [*found.tables, *notes], as_json, out, then)
 
 
+def report(
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN|PREDICTIONS", help="run folder or predictions.jsonl")
+    ],
+    preset: Preset = "nlgeval",
+    resamples: Resamples = 1000,
+    seed: Seed = 13,
+    limit: Limit = None,
+    out: Annotated[Path | None, typer.Option(help="the page; report.html beside the run if not said")] = None,
+) -> None:
+    """One HTML page for a run: the answer first, then curves, strategies, replies and signatures."""
+    from hearten.evaluate import report as logic
+    from hearten.evaluate.measures import measure
+    from hearten.evaluate.origin import open_origin
+
+    found = measure(open_origin(source, limit=limit), preset=preset, resamples=resamples, seed=seed)
+    page = out or (source / "report.html" if source.is_dir() else source.with_suffix(".html"))
+    logic.write_run(found, page, seed=seed)
+    for line in found.missing:
+        print(f"missing: {line}")
+    print(f"wrote {page}; next: open it in a browser, or hearten evaluate compare {source} RUN")
+
+
 def _answer(
     value: dict[str, Any],
     tables: list[Any],
