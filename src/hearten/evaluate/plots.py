@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 
@@ -25,7 +26,8 @@ from hearten.evaluate.statistics import Array
 
 INK = "#010203"
 """Stands for the page's text colour until the SVG is written."""
-WIDE, HALF = (7.6, 3.6), (5.0, 3.4)
+PANEL = (6.0, 2.7)
+"""Inches; a page shows it at 280 to 520 pixels, so that text stays readable on a phone."""
 STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -68,21 +70,27 @@ def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def progress(labels: LabelSet, gold: Array, chosen: Array, choice: str) -> str:
-    """Strategies over conversation progress, the corpus beside the model (ESConv Figures 4 and 5)."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.0, 3.7))
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, shares, title in zip(
-            panels, (gold, chosen), ("people (gold)", f"model ({choice})"), strict=True
-        ):
+def progress(labels: LabelSet, gold: Array, chosen: Array, choice: str) -> list[str]:
+    """Strategies over conversation progress, people and then the model, on one scale (ESConv Figures 4, 5).
+
+    Args:
+        labels: the K strategies.
+        gold: (6, K) share of each strategy in each interval, NaN where no turn falls.
+        chosen: the same of the model.
+        choice: how the model chose, for the title.
+    """
+    highest = 105 * max(float(np.nanmax(shares, initial=0.0)) for shares in (gold, chosen)) or 1.0
+    found = []
+    for name, shares, title in (("gold", gold, "people (gold)"), ("chosen", chosen, f"model ({choice})")):
+        with matplotlib.rc_context(STYLE):
+            figure, axes = _figure(PANEL)
+            axes.set_ylim(0, highest)
             _strategy_lines(axes, labels, 100 * shares)
-            axes.set_title(title, fontsize=10, loc="left")
-        panels[0].set_ylabel("share of replies, %")
-        figure.subplots_adjust(wspace=0.16)
-    return inline_svg(
-        figure, "Share of each strategy at each progress of the conversation, people and model", "progress"
-    )
+            axes.set_title(title, fontsize=11, loc="left")
+            axes.set_ylabel("share of replies, %")
+        told = f"Share of each strategy over the progress of conversations, {title}"
+        found.append(inline_svg(figure, told, f"progress-{name}"))
+    return found
 
 
 def _strategy_lines(axes: Axes, labels: LabelSet, shares: Array) -> None:
@@ -98,52 +106,52 @@ def _strategy_lines(axes: Axes, labels: LabelSet, shares: Array) -> None:
             marker="o",
             markersize=3,
         )
-    ends = [(float(shares[-1, place]), strategy.abbreviation) for place, strategy in enumerate(labels)]
+    last = [_last(shares[:, place]) for place in range(len(labels))]
+    names = [strategy.abbreviation for strategy in labels]
     _name_ends(
-        axes, [(height, name, strategy_colour(i)) for i, (height, name) in enumerate(ends)], len(shares) - 1
+        axes, list(zip(last, names, map(strategy_colour, range(len(names))), strict=True)), len(shares) - 1
     )
-    axes.set_xticks(list(points), list(INTERVAL_NAMES), fontsize=8, rotation=30)
-    axes.set_ylim(bottom=0)
+    axes.set_xticks(list(points), list(INTERVAL_NAMES), fontsize=9, rotation=35)
+
+
+def _last(heights: Array) -> float:
+    """Where a line ends; 0 when it has no point."""
+    defined = heights[np.isfinite(heights)]
+    return float(defined[-1]) if defined.size else 0.0
 
 
 def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], at: float) -> None:
-    """Write names beside lines' ends, moved apart where they would lie over each other."""
-    height = max((end for end, _, _ in ends if end == end), default=1.0) or 1.0
-    lowest = -float("inf")
-    for end, name, colour in sorted(ends, key=lambda row: row[0] if row[0] == row[0] else -1.0):
-        lowest = max(end if end == end else 0.0, lowest + 0.062 * height)
+    """Write names beside lines' ends, moved up where they would lie over each other."""
+    step, lowest = 0.085 * axes.get_ylim()[1], -float("inf")
+    for end, name, colour in sorted(ends):
+        lowest = max(end, lowest + step)
+        where: Any = {"xytext": (6, 0), "textcoords": "offset points"}
         axes.annotate(
-            name,
-            (at, lowest),
-            xytext=(6, 0),
-            textcoords="offset points",
-            color=colour,
-            fontsize=9,
-            va="center",
+            name, (at, lowest), color=colour, fontsize=10, va="center", annotation_clip=False, **where
         )
 
 
-def losses(series: dict[str, list[tuple[float, float]]], validation: list[tuple[float, float]]) -> str:
-    """Training losses by name over steps, and validation perplexity beside them."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.0, 3.0))
-        panels = figure.subplots(1, 2) if validation and series else [figure.add_subplot()]
-        if series:
+def losses(series: dict[str, list[tuple[float, float]]], validation: list[tuple[float, float]]) -> list[str]:
+    """Training losses by name over steps, and validation perplexity; a plot for each that is there."""
+    found = []
+    if series:
+        with matplotlib.rc_context(STYLE):
+            figure, axes = _figure(PANEL)
             for place, (name, points) in enumerate(series.items()):
                 steps, values = zip(*points, strict=True)
-                axes = panels[0]
-                axes.plot(
-                    steps, smooth(values), color=PALETTE[place % len(PALETTE)], linewidth=1.4, label=name
-                )
-            panels[0].legend(frameon=False, fontsize=9)
-            panels[0].set_title("training loss (smoothed)", fontsize=10, loc="left")
-        if validation:
-            steps, values = zip(*validation, strict=True)
-            panels[-1].plot(steps, values, color=ACCENT, marker="o", markersize=4, linewidth=1.4)
-            panels[-1].set_title("validation perplexity", fontsize=10, loc="left")
-        for axes in panels:
+                axes.plot(steps, smooth(values), color=strategy_colour(place), linewidth=1.5, label=name)
+            axes.legend(frameon=False, fontsize=10)
+            axes.set_title("training loss (smoothed)", fontsize=11, loc="left")
             axes.set_xlabel("step")
-    return inline_svg(figure, "Training loss and validation perplexity over steps", "loss")
+        found.append(inline_svg(figure, "Training loss over steps", "loss"))
+    if validation:
+        with matplotlib.rc_context(STYLE):
+            figure, axes = _figure(PANEL)
+            axes.plot(*zip(*validation, strict=True), color=ACCENT, marker="o", markersize=4, linewidth=1.5)
+            axes.set_title("validation perplexity", fontsize=11, loc="left")
+            axes.set_xlabel("step")
+        found.append(inline_svg(figure, "Validation perplexity over steps", "validation"))
+    return found
 
 
 def smooth(values: Sequence[float], weight: float = 0.9) -> list[float]:

@@ -46,6 +46,10 @@ HEADLINES = (
 """What the first screen shows, of what there is: the columns of the papers' tables."""
 HEADLINE_TITLE = "Shares times 100; 95% bootstrap intervals by conversation"
 REPLIES = 20
+CAPTION = (
+    "Difference from the first run with 95% bootstrap interval, in the units of the table; filled where the "
+    "interval leaves out zero. Perplexities are left out, since they are on another scale."
+)
 CONTEXT = 4
 """Turns of context beside a reply."""
 
@@ -90,8 +94,8 @@ def run_view(found: Measures, *, seed: int = 13) -> dict[str, Any]:
         "title": f"Run {found.origin.name}",
         "summary": _summary(found),
         "headline": headline(found.scores),
-        "first_plot": _first_plot(found, loss),
-        "loss_plot": loss,
+        "first_plots": _first_plots(found, loss),
+        "loss_plots": loss,
         "strategies": strategies,
         "replies": list(_replies(found, seed)),
         "replies_total": len(found.origin.predictions),
@@ -130,14 +134,14 @@ def _summary(found: Measures) -> str:
     return " · ".join([*told, f"items {origin.split}"])
 
 
-def _first_plot(found: Measures, loss: Markup | None) -> dict[str, Any] | None:
+def _first_plots(found: Measures, loss: list[Markup]) -> dict[str, Any] | None:
     own = found.strategies
     if own is None:
-        return {"svg": loss, "caption": "Training, from metrics.jsonl."} if loss else None
-    svg = plots.progress(own.labels, own.gold_progress, own.choice_progress, own.choice)
+        return {"drawn": loss, "caption": "Training, from metrics.jsonl."} if loss else None
+    drawn = plots.progress(own.labels, own.gold_progress, own.choice_progress, own.choice)
     names = ", ".join(f"{strategy.abbreviation} {strategy.name}" for strategy in own.labels)
-    told = "Strategies over the progress of a conversation, people beside model (as ESConv, Figures 4 and 5)"
-    return {"svg": _markup(svg), "caption": f"{told}. {names}."}
+    told = "Strategies over the progress of a conversation, people above model (as ESConv, Figures 4 and 5)"
+    return {"drawn": list(map(_markup, drawn)), "caption": f"{told}. {names}."}
 
 
 def _strategies(found: Measures) -> dict[str, Any] | None:
@@ -149,28 +153,27 @@ def _strategies(found: Measures) -> dict[str, Any] | None:
     )
     return {
         "classes": strategytables.class_table(own),
-        "note": f"Preference: Bradley–Terry strength of a strategy in the model's confusions; 1 is even.{skipped}",
+        "note": f"Preference: Bradley–Terry strength in the model's confusions; 1 is even.{skipped}",
         "confusion": _markup(plots.confusion(own.labels, own.confusion, own.choice)),
         "progress": strategytables.progress_tables(own),
     }
 
 
-def _losses(run: RunFolder | None, missing: list[str]) -> Markup | None:
+def _losses(run: RunFolder | None, missing: list[str]) -> list[Markup]:
     """Loss curves from `metrics.jsonl`; says what is missing when there are none."""
     if run is None:
-        return None
+        return []
     if not run.metrics.is_file():
         missing.append("training curves: the run has no metrics.jsonl (hearten train writes it)")
-        return None
+        return []
     series, validation = curves(run.metrics)
     if not series and not validation:
         missing.append("training curves: metrics.jsonl holds neither losses nor validation perplexity")
-        return None
-    return _markup(plots.losses(series, validation))
+    return list(map(_markup, plots.losses(series, validation)))
 
 
 def curves(path: Path) -> tuple[dict[str, list[tuple[float, float]]], list[tuple[float, float]]]:
-    """(name → (step, loss) of training, (step, perplexity) of validation); lines without them are passed over."""
+    """(name → (step, loss) of training, (step, perplexity) of validation); other lines are passed over."""
     series: dict[str, list[tuple[float, float]]] = {}
     validation: list[tuple[float, float]] = []
     for _, row in read_lines(path):
@@ -241,7 +244,7 @@ def _facts(found: Measures) -> Iterator[tuple[str, str]]:
 
 def _sections(view: dict[str, Any]) -> Iterator[tuple[str, str]]:
     names = {
-        "training": "loss_plot",
+        "training": "loss_plots",
         "strategies": "strategies",
         "replies": "replies",
         "scores": "all_scores",
@@ -271,8 +274,7 @@ def comparison_view(found: comparing.Comparison, *, seed: int = 13) -> dict[str,
         "headline": Table("Shares times 100", full.columns, short or full.rows),
         "legend": f"{comparing.LEGEND}. ≠: the signatures differ.",
         "plot": _markup(plot) if plot else None,
-        "caption": "Difference from the first run with 95% bootstrap interval, in the units of the table; filled where "
-        "the interval leaves out zero. Perplexities are left out, since they are on another scale.",
+        "caption": CAPTION,
         "full": full,
         "tests": _tests(found),
         "replies": list(_side_by_side(found, seed)),
@@ -315,8 +317,8 @@ def _tests(found: comparing.Comparison) -> Table:
         if cell.difference
     )
     note = (
-        "p (Holm) is corrected for all tests of this table; the markers above are not, as in the papers. McNemar "
-        "treats replies as independent, the others resample conversations (n)."
+        "p (Holm) is corrected for all tests of this table; the markers above are not, as in the papers. "
+        "McNemar treats replies as independent, the others resample conversations (n)."
     )
     return Table("Tests", ("score", "difference", "p", "p (Holm)", "McNemar", "n"), rows, note)
 
