@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hearten.cli import main
@@ -83,6 +83,7 @@ def test_words_as_the_papers_use_them(kappa: float, word: str) -> None:
 tables = st.lists(st.lists(st.integers(0, 3), min_size=6, max_size=6), min_size=2, max_size=4)
 
 
+@settings(deadline=None, max_examples=40)
 @given(tables)
 def test_coefficients_are_at_most_one_and_ignore_rater_order(rows: list[list[int]]) -> None:
     data = np.array(rows, dtype=float)
@@ -94,6 +95,7 @@ def test_coefficients_are_at_most_one_and_ignore_rater_order(rows: list[list[int
     assert (fleiss(data)[0] or 0) <= 1
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=10).filter(lambda row: len(set(row)) > 1))
 def test_identical_raters_agree_perfectly(row: list[int]) -> None:
     data = np.array([row, row, row], dtype=float)

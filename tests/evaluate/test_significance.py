@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hearten.core.errors import Failure
@@ -124,12 +124,14 @@ def test_a_metric_undefined_on_many_resamples_has_no_p() -> None:
     assert np.isnan(paired_bootstrap(sparse, sparse).p)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=30), st.randoms())
 def test_value_does_not_depend_on_item_order(values: list[float], random: object) -> None:
     shuffled = sorted(values, key=lambda _: random.random())  # type: ignore[attr-defined]
     assert scores(*values).value == pytest.approx(scores(*shuffled).value)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=20))
 def test_p_values_are_probabilities(pairs: list[tuple[float, float]]) -> None:
     one, two = (scores(*column) for column in zip(*pairs, strict=True))

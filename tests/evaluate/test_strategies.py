@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
@@ -177,6 +177,7 @@ def test_a_negative_probability_is_named() -> None:
 pairs = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=60)
 
 
+@settings(deadline=None, max_examples=40)
 @given(pairs)
 def test_agrees_with_scikit_learn(chosen: list[tuple[int, int]]) -> None:
     gold, ours = zip(*chosen, strict=True)
@@ -188,6 +189,7 @@ def test_agrees_with_scikit_learn(chosen: list[tuple[int, int]]) -> None:
             assert found[f"{average}-{metric} (used)"] == pytest.approx(value), (average, metric)
 
 
+@settings(deadline=None, max_examples=40)
 @given(pairs)
 def test_bounds(chosen: list[tuple[int, int]]) -> None:
     found = scores(*(prediction(g, o, index=i, total=99) for i, (g, o) in enumerate(chosen)))

@@ -11,6 +11,7 @@ Seed = Annotated[int, typer.Option(help="seed of every random draw")]
 Limit = Annotated[int | None, typer.Option(min=1, help="only the first items")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output, nothing else")]
 Out = Annotated[Path | None, typer.Option(help="also write the JSON object to this file")]
+Preset = Annotated[str, typer.Option(help="recipe of the text metrics: nlgeval, zcj or clean")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bar")]
 
 
@@ -36,6 +37,7 @@ def strategies(
 def compare(
     sources: Annotated[list[Path], typer.Argument(metavar="RUN RUN…", help="the first is compared with")],
     test: Annotated[str, typer.Option(help="bootstrap, randomisation or t")] = "bootstrap",
+    preset: Preset = "nlgeval",
     resamples: Resamples = 1000,
     seed: Seed = 13,
     limit: Limit = None,
@@ -47,7 +49,10 @@ def compare(
     from hearten.evaluate.measures import measure
     from hearten.evaluate.origin import open_origin
 
-    runs = [measure(open_origin(path, limit=limit), resamples=resamples, seed=seed) for path in sources]
+    runs = [
+        measure(open_origin(path, limit=limit), preset=preset, resamples=resamples, seed=seed)
+        for path in sources
+    ]
     found = logic.compare(runs, test=test)
     page = out if out is not None and out.suffix == ".html" else None
     if page is not None:
@@ -115,6 +120,73 @@ def toxicity(
     _answer(
         logic.as_dict(found), tables, as_json, out, "read docs/evaluation.md on what this scorer cannot see"
     )
+
+
+def judge(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="RUN [RUN]", help="one run is judged against its references")
+    ],
+    model: Annotated[str, typer.Option(help="the chat model that judges (and plays seekers)")],
+    kind: Annotated[str, typer.Option(help="pairwise, rubric or seekers")] = "pairwise",
+    humans: Annotated[
+        Path | None, typer.Option(help="people's ratings of the same items, to agree with")
+    ] = None,
+    roles: Annotated[Path | None, typer.Option(help="seekers: role cards, JSON lines with a 'role'")] = None,
+    turns: Annotated[int, typer.Option(min=2, help="seekers: messages a conversation")] = 16,
+    ledger: Annotated[
+        Path | None, typer.Option(help="where answers are kept; beside the run if not said")
+    ] = None,
+    seed: Seed = 13,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    out: Out = None,
+    quiet: Quiet = False,
+) -> None:
+    """Let a chat model judge replies, or play seekers and judge whole conversations."""
+    from hearten.core.registry import lookup
+    from hearten.evaluate import judge as logic
+    from hearten.evaluate import judging
+    from hearten.evaluate.tables import Table
+
+    steps = {"pairwise": judging.pairwise, "rubric": judging.rubric, "seekers": judging.seekers}
+    task = judging.Task(
+        sources=tuple(sources),
+        model=model,
+        humans=humans,
+        roles=roles,
+        turns=turns,
+        ledger=ledger,
+        seed=seed,
+        limit=limit,
+        quiet=quiet,
+    )
+    found = lookup(steps, kind, "kind of judging")(task)
+    notes = [Table("Notes", (), (), "\n".join(found.notes))] if found.notes else []
+    then = f"every raw answer is in {task.book}: read some before you believe a judge"
+    _answer(logic.as_dict(found), [*found.tables, *notes], as_json, out, then)
+
+
+def report(
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN|PREDICTIONS", help="run folder or predictions.jsonl")
+    ],
+    preset: Preset = "nlgeval",
+    resamples: Resamples = 1000,
+    seed: Seed = 13,
+    limit: Limit = None,
+    out: Annotated[Path | None, typer.Option(help="the page; report.html beside the run if not said")] = None,
+) -> None:
+    """One HTML page for a run: the answer first, then curves, strategies, replies and signatures."""
+    from hearten.evaluate import report as logic
+    from hearten.evaluate.measures import measure
+    from hearten.evaluate.origin import open_origin
+
+    found = measure(open_origin(source, limit=limit), preset=preset, resamples=resamples, seed=seed)
+    page = out or (source / "report.html" if source.is_dir() else source.with_suffix(".html"))
+    logic.write_run(found, page, seed=seed)
+    for line in found.missing:
+        print(f"missing: {line}")
+    print(f"wrote {page}; next: open it in a browser, or hearten evaluate compare {source} RUN")
 
 
 def _answer(

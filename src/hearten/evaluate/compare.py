@@ -16,7 +16,7 @@ from statsmodels.stats.multitest import multipletests
 
 from hearten.core.errors import UsageError
 from hearten.core.registry import lookup
-from hearten.evaluate.measures import LOWER_IS_BETTER, Measure, Measures
+from hearten.evaluate.measures import LOWER_IS_BETTER, NEITHER, Measure, Measures
 from hearten.evaluate.significance import (
     Difference,
     approximate_randomisation,
@@ -59,7 +59,7 @@ class Cell:
 
     def better(self, name: str) -> bool | None:
         """Whether a marked difference is an improvement; None when nothing is marked."""
-        if not self.mark or self.difference is None:
+        if not self.mark or self.difference is None or name in NEITHER:
             return None
         return (self.difference.value < 0) == name.startswith(LOWER_IS_BETTER)
 

@@ -61,7 +61,8 @@ class Step:
 
     def messages(self, **inputs: str) -> list[Message]:
         """The prompt with its inputs filled in."""
-        return [Message(role="user", content=Template(prompt(self.prompt)).substitute(inputs))]
+        safe = {name: text.replace("</", "< /") for name, text in inputs.items()}  # a tag must not be closed
+        return [Message(role="user", content=Template(prompt(self.prompt)).substitute(safe))]
 
     def read(self, raw: str) -> dict[str, Verdict]:
         """Question → verdict, from the last line that answers each question."""
@@ -230,7 +231,8 @@ def pairwise_report(
         person = _with_votes(found, [row for row in humans if row.question == question])
         win = _mean(f"{question}/points", rated, judge, PAIRWISE, seed)
         consistent = float(np.mean(same)) if same else None
-        scores += [win, *_plain(question, judge, PAIRWISE, {"position-consistency": consistent, **person})]
+        extra = {"position-consistency": consistent, **person}
+        scores += [win, *_plain(question, judge, PAIRWISE, extra, len(same))]
         unscored = int(np.isnan(rated).sum())
         shown = (number(win.value, digits=1), number(consistent, digits=1), str(unscored))
         lines.append(
@@ -290,7 +292,7 @@ def marks_report(
         values = np.array(list(marks.values()))
         mean = _mean(f"mean {question}", values, judge, step, seed)
         person = _with_marks(marks, [row for row in humans if row.question == question])
-        scores += [mean, *_plain(question, judge, step, person)]
+        scores += [mean, *_plain(question, judge, step, person, mean.items)]
         ends = "" if mean.interval is None else f"{mean.interval[0]:.2f}–{mean.interval[1]:.2f}"
         shown = (number(mean.value, "mean"), ends, str(int(np.isnan(values).sum())))
         lines.append((question, *shown, *(number(value, "mean") for value in person.values())))
@@ -316,7 +318,7 @@ def _with_marks(marks: dict[str, float], humans: Sequence[Answer]) -> dict[str, 
     return found
 
 
-# --- shared ---------------------------------------------------------------------------------------------------
+# --- shared by both ---------------------------------------------------------------------------------------
 
 
 def _mean(name: str, values: Array, judge: str, step: Step, seed: int) -> Score:
@@ -332,11 +334,13 @@ def _mean(name: str, values: Array, judge: str, step: Step, seed: int) -> Score:
     )
 
 
-def _plain(question: str, judge: str, step: Step, values: dict[str, float | None]) -> Iterator[Score]:
+def _plain(
+    question: str, judge: str, step: Step, values: dict[str, float | None], items: int
+) -> Iterator[Score]:
     for name, value in values.items():
         if value is not None:
             told = _signature(name, judge, step)
-            yield Score(name=f"{question}/{name}", value=value, signature=told, items=0)
+            yield Score(name=f"{question}/{name}", value=value, signature=told, items=items)
 
 
 def _signature(metric: str, judge: str, step: Step) -> str:
@@ -350,7 +354,7 @@ def _signature(metric: str, judge: str, step: Step) -> str:
 def _unscored(judgements: Sequence[Judgement]) -> Iterator[str]:
     silent = sum(all(value is None for value in row.verdicts.values()) for row in judgements)
     if silent:
-        yield f"{silent} of {len(judgements)} replies of the judge could not be read at all; the ledger keeps them"
+        yield f"{silent} of {len(judgements)} answers could not be read at all; the ledger keeps them"
 
 
 def _context(prediction: Prediction) -> str:

@@ -1,7 +1,7 @@
 """Everything that can be measured of one run, each score with the statistics that test it.
 
-Strategy and perplexity scores are computed from the run's files; scores found in `scores.json` (text metrics
-written by `hearten evaluate score`) are shown as they were written.
+Strategies, perplexity and the quick text metrics are computed from the run's files. The slow ones (METEOR,
+embeddings, BERTScore) are taken from `scores.json`, where `hearten evaluate score` wrote them.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,15 @@ from hearten.core.jsonl import parse_record, read_json
 from hearten.core.records import LikelihoodRow, Prediction, Score
 from hearten.evaluate import perplexity, strategies
 from hearten.evaluate.origin import Origin
+from hearten.evaluate.significance import interval
 from hearten.evaluate.statistics import ItemStatistics
+from hearten.evaluate.text.score import score
 
 Key = tuple[str, int]
+TEXT = ("BLEU", "ROUGE-L", "CIDEr", "Distinct", "F1", "Length")
+"""Groups of text metrics computed here: a second or two for a test part."""
+NEITHER = ("Length",)
+"""Scores of which more is neither better nor worse."""
 LOWER_IS_BETTER = ("ppl", "preference-bias", "progress-distance", "toxicity")
 
 
@@ -48,8 +54,13 @@ class Measures:
         return [measure.score for measure in self.by_name.values()]
 
 
-def measure(origin: Origin, *, resamples: int = 1000, seed: int = 13) -> Measures:
-    """Score a run with everything its files allow; what they do not allow is said in `missing`."""
+def measure(origin: Origin, *, preset: str = "nlgeval", resamples: int = 1000, seed: int = 13) -> Measures:
+    """Score a run with everything its files allow; what they do not allow is said in `missing`.
+
+    Raises:
+        UsageError: unknown preset.
+        Failure: a file's content does not fit.
+    """
     found: dict[str, Measure] = {}
     missing: list[str] = []
     likely = perplexity.report(origin, resamples=resamples, seed=seed)
@@ -57,14 +68,32 @@ def measure(origin: Origin, *, resamples: int = 1000, seed: int = 13) -> Measure
         missing.append("perplexity: the run has no likelihoods.jsonl (hearten evaluate predict writes it)")
     else:
         found |= _with(likely.scores, likely.statistics, origin.likelihoods)
+    found |= _text(origin, preset, resamples, seed)
     chosen = _strategies(origin, missing, resamples, seed)
     if chosen is not None:
         found |= _with(chosen.scores, chosen.statistics, chosen.items)
-    written = written_scores(origin)
-    if not written:
-        missing.append("text metrics: the run has no scores.json (hearten evaluate score writes it)")
-    found |= {score.name: Measure(score) for score in written if score.name not in found}
+    found |= {row.name: Measure(row) for row in written_scores(origin) if row.name not in found}
     return Measures(origin, found, tuple(missing), chosen)
+
+
+def _text(origin: Origin, preset: str, resamples: int, seed: int) -> dict[str, Measure]:
+    """The quick text metrics, with intervals where they are functions of sums over items."""
+    items = origin.predictions
+    if not items:
+        return {}
+    scores = score(
+        [item.hypothesis for item in items], [item.reference for item in items], preset=preset, metrics=TEXT
+    )
+    known = {measured.name: measured.statistics for measured in scores.measured}
+    found = {}
+    for record in scores.records():
+        statistics = known[record.name]
+        ends = None
+        if statistics is not None and record.value is not None:
+            ends = interval(statistics.grouped(origin.groups), resamples=resamples, seed=seed)
+        keys = tuple((item.conversation_id, item.index) for item in items) if statistics else ()
+        found[record.name] = Measure(record.model_copy(update={"interval": ends}), statistics, keys)
+    return found
 
 
 def written_scores(origin: Origin) -> list[Score]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hearten.core.records import Score
 
-PLAIN = ("ppl", "preference-bias", "length", "mean", "alpha", "kappa", "p ")
+PLAIN = ("ppl", "preference-bias", "Length", "mean", "alpha", "kappa")
 """Beginnings of names whose values are not shares."""
 NAMED = ("metric:", "choice:")
 """Parts of a signature that stand in the score's name already."""
