@@ -87,6 +87,11 @@ def _conversations(manifest: Manifest, plan: Plan) -> list[list[Example]]:
 def _claim(source: RunFolder, target: RunFolder, policy: StrategyPolicy, plan: Plan) -> None:
     """Give `target` a manifest that says what these results are, or make sure it already says so."""
     wanted = source.manifest
+    own = StrategyPolicy.model_validate(wanted.recipe.get("policy", {}))
+    if target.path == source.path and (policy != own or plan.untrained):
+        what = "the untrained system" if plan.untrained else f"policy '{policy.kind}'"
+        fix = "give them a folder of their own: --out RUN"
+        raise UsageError(f"results of {what} are not this run's own ('{own.kind}')", fix=fix)
     if target.path != source.path:
         name = f"{wanted.system}-untrained" if plan.untrained else f"{wanted.system}-{policy.kind}"
         recipe = {**wanted.recipe, "policy": policy.model_dump(mode="json")}
