@@ -8,6 +8,7 @@ items themselves, so that a run cannot claim a split that it was not predicted o
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,7 +36,7 @@ class Origin:
         """The named protocol; `unknown` for a bare file."""
         return self.manifest.protocol if self.manifest else "unknown"
 
-    @property
+    @cached_property
     def split(self) -> str:
         """Twelve hex digits that name exactly the items scored, as `Split.hash` does for a test part."""
         return items_hash(self.predictions or self.likelihoods)
