@@ -25,7 +25,9 @@ class Verb(NamedTuple):
 
 COMMANDS: dict[str, Verb | dict[str, Verb]] = {
     "demo": Verb("the whole pipeline in minutes, then a chat", "hearten.demo:demo"),
-    "doctor": Verb("what is installed and found, and what each missing piece would give", "hearten.doctor:doctor"),
+    "doctor": Verb(
+        "what is installed and found, and what each missing piece would give", "hearten.doctor:doctor"
+    ),
     "data": {
         "get": Verb("fetch a public corpus, licence shown first", "hearten.data.command:get"),
         "check": Verb("recognise a corpus, validate it, count what is in it", "hearten.data.command:check"),
@@ -39,7 +41,9 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
     "evaluate": {
         "predict": Verb("replies of a run for every test turn", "hearten.evaluate.command:predict"),
         "score": Verb("every text metric with its signature", "hearten.evaluate.text.command:score"),
-        "vectors": Verb("fetch word vectors for the embedding metrics", "hearten.evaluate.text.command:vectors"),
+        "vectors": Verb(
+            "fetch word vectors for the embedding metrics", "hearten.evaluate.text.command:vectors"
+        ),
         "strategies": Verb("how well a system chooses strategies", "hearten.evaluate.command:strategies"),
         "compare": Verb("several runs, with significance", "hearten.evaluate.command:compare"),
         "agreement": Verb("the statistics of a human study", "hearten.evaluate.command:agreement"),
@@ -70,7 +74,9 @@ def _guarded(args: list[str], *, debug: bool) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
-        return _fail([f"error: {error.strerror or error}", f"  where: {error.filename or 'unknown'}"], 1, debug)
+        return _fail(
+            [f"error: {error.strerror or error}", f"  where: {error.filename or 'unknown'}"], 1, debug
+        )
     except Exception as error:
         fix = "  to do: run it again with --debug for the traceback"
         return _fail([f"error: {type(error).__name__}: {error}", fix], 1, debug)
@@ -104,7 +110,9 @@ def _help(words: list[str], table: Mapping[str, Verb | dict[str, Verb]]) -> str:
     more = f"{' '.join(words)} COMMAND --help"
     head = "One laboratory for emotional support conversation.\n\n" if len(words) == 1 else ""
     tail = "Any command takes --debug: a traceback when something fails.\n" if len(words) == 1 else ""
-    return f"{head}usage: {' '.join(words)} COMMAND [OPTIONS]\n\n{listing}\n\n{tail}What a command takes: {more}"
+    return (
+        f"{head}usage: {' '.join(words)} COMMAND [OPTIONS]\n\n{listing}\n\n{tail}What a command takes: {more}"
+    )
 
 
 def resolve(verb: Verb) -> Any:
@@ -123,7 +131,9 @@ def _call(verb: Verb, words: list[str], args: list[str]) -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except typer.TyperException as error:
-        raise UsageError(error.format_message(), fix=f"{' '.join(words)} --help shows what is accepted") from None
+        raise UsageError(
+            error.format_message(), fix=f"{' '.join(words)} --help shows what is accepted"
+        ) from None
     return result if isinstance(result, int) else 0
 
 

@@ -57,7 +57,9 @@ class Turn(Record):
     @model_validator(mode="after")
     def _roles_in_place(self) -> Self:
         if self.strategy is not None and self.speaker is Role.SEEKER:
-            raise Failure("a seeker turn carries a strategy", fix="only supporters have one: check the speaker")
+            raise Failure(
+                "a seeker turn carries a strategy", fix="only supporters have one: check the speaker"
+            )
         if self.feedback is not None and self.speaker is Role.SUPPORTER:
             raise Failure("a supporter turn carries feedback stars", fix="stars belong to the seeker's turn")
         return self

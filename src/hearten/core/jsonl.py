@@ -130,8 +130,9 @@ def write_records(path: Path, records: Iterable[BaseModel | dict[str, Any]]) -> 
     """Write a JSON Lines file whole, or not at all; returns the number of records."""
     count = 0
     with replacing(path) as stream:
-        for count, value in enumerate(records, 1):
+        for value in records:
             stream.write(dump_line(value) + "\n")
+            count += 1
     return count
 
 

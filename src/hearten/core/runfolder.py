@@ -2,7 +2,8 @@
 
 `run.json` (resolved recipe, seed, git revision, hashes of inputs, versions), `metrics.jsonl`,
 `checkpoints/`, `model/` (the best checkpoint in Hugging Face layout), `predictions.jsonl`,
-`likelihoods.jsonl` (what perplexity needs), `scores.json` and `report.html`. Stages find each other's files through these names only.
+`likelihoods.jsonl` (what perplexity needs), `scores.json` and `report.html`. Stages find each other's
+files through these names only.
 """
 
 import hashlib
@@ -59,7 +60,9 @@ class RunFolder:
         """
         run = cls(path)
         if not run.manifest_file.is_file():
-            raise UsageError(f"'{path}' is not a run folder (it has no run.json)", fix="hearten train makes one")
+            raise UsageError(
+                f"'{path}' is not a run folder (it has no run.json)", fix="hearten train makes one"
+            )
         return run
 
     @property
@@ -83,12 +86,18 @@ def git_revision() -> str:
     here = Path(__file__).parent
 
     def git(*args: str) -> str:
-        done = subprocess.run(["git", *args], cwd=here, capture_output=True, text=True, check=False, timeout=10)
+        done = subprocess.run(
+            ["git", *args], cwd=here, capture_output=True, text=True, check=False, timeout=10
+        )
         return done.stdout.strip()
 
     try:
         revision = git("rev-parse", "--short=12", "HEAD")
-        return f"{revision}{'+changes' if git('status', '--porcelain', '-uno') else ''}" if revision else "unknown"
+        return (
+            f"{revision}{'+changes' if git('status', '--porcelain', '-uno') else ''}"
+            if revision
+            else "unknown"
+        )
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
 

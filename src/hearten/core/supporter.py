@@ -18,7 +18,9 @@ class Supporter(Protocol):
 
     name: str
 
-    def reply(self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1) -> list[Reply]:
+    def reply(
+        self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1
+    ) -> list[Reply]:
         """`n` replies to the conversation so far; `strategy` forces one instead of choosing."""
         ...
 

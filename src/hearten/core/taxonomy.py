@@ -79,7 +79,9 @@ class LabelSet:
         """
         strategy = self._known.get(name.strip().casefold())
         if strategy is None:
-            raise Failure(f"unknown strategy '{name}' in label set '{self.name}'", fix=nearest(name, self.names))
+            raise Failure(
+                f"unknown strategy '{name}' in label set '{self.name}'", fix=nearest(name, self.names)
+            )
         return strategy
 
     def position(self, strategy: Strategy | str) -> int:
@@ -164,7 +166,8 @@ def labels(kind: str) -> Labels:
 def scenarios() -> tuple[Scenario, ...]:
     """ExTES's 36 scenarios in the order of its Table 1."""
     return tuple(
-        Scenario(row["name"], row["dialogues"], tuple(row["examples"])) for row in read_table("scenarios")["scenarios"]
+        Scenario(row["name"], row["dialogues"], tuple(row["examples"]))
+        for row in read_table("scenarios")["scenarios"]
     )
 
 

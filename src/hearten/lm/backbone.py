@@ -56,7 +56,7 @@ class AdapterConfig(Config):
     alpha: int = 32
     dropout: float = 0.0
     layers: int | None = None
-    """Adapt only so many of the last layers: nothing is sent back below them, which saves a third of a step."""
+    """Adapt only so many of the last layers: no gradient goes below them, which saves a third of a step."""
 
 
 class BackboneConfig(Config):
@@ -212,7 +212,7 @@ def open_backbone(config: BackboneConfig, labels: LabelSet | None) -> Backbone:
     quiet_libraries()
     folder = model_folder(config.name)
     shape = AutoConfig.from_pretrained(folder, local_files_only=True)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     pairs = bool(shape.is_encoder_decoder)
@@ -304,7 +304,7 @@ def _stop_gradient(_layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """bf16 where the processor multiplies it natively, else fp32 (where bf16 would be several times slower)."""
+    """bf16 where the processor multiplies it natively, else fp32 (bf16 would be slower there)."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from hearten.core.chat import Sampling
 from hearten.core.config import Config
 from hearten.core.records import Example, Reply
 from hearten.core.taxonomy import Strategy
@@ -26,20 +27,14 @@ from hearten.lm.backbone import Backbone, PairBackbone, autocast
 from hearten.lm.render import Row
 
 
-class Decoding(Config):
-    """How words are drawn; defaults: Liu et al. 2021, Appendix C."""
+class Decoding(Sampling):
+    """How words are drawn for a prediction; temperature, top-k, top-p and penalty as in `Sampling`."""
 
-    temperature: float = Field(default=0.7, ge=0)
-    """0 takes the likeliest word always."""
-    top_k: int = 30
-    top_p: float = 0.9
-    repetition_penalty: float = 1.03
-    """Divides positive and multiplies negative scores of words already seen, in the context or the reply."""
     min_tokens: int = 5
     max_tokens: int = 60
-    n: int = 1
+    seed: int | None = 0
+    n: int = Field(default=1, ge=1)
     """Replies per context."""
-    seed: int = 0
 
 
 class StrategyPolicy(Config):
@@ -78,7 +73,7 @@ def generate(
     with autocast(backbone.device):
         for row, numbers in _prompt_groups(backbone, examples):
             chosen = [examples[number] for number in numbers]
-            chance = torch.Generator().manual_seed(_seed(decoding.seed, chosen))
+            chance = torch.Generator().manual_seed(_seed(decoding.seed or 0, chosen))
             stepper = _stepper(backbone, row, numbers, chosen, decoding.n)
             found = _decode(backbone, stepper, chosen, decoding, policy, chance)
             for position, reply in enumerate(found):
@@ -110,7 +105,12 @@ def _stepper(
 
 
 class _SharedPrefixStepper:
-    """Decodes several prefixes of one sequence at once, from one pass over it."""
+    """Decodes several prefixes of one sequence at once, from one pass over it, with one cache.
+
+    All rows stay one sequence: a step appends one token for each, and a mask lets row i see its own prefix
+    and its own earlier tokens (the columns it owns). Nothing is copied per row, so a conversation's turns
+    cost little more together than one of them alone.
+    """
 
     def __init__(self, backbone: Backbone, ids: list[int], lengths: list[int], copies: int) -> None:
         self._backbone = backbone
@@ -121,24 +121,26 @@ class _SharedPrefixStepper:
         output = backbone.model.base_model(input_ids=whole, past_key_values=DynamicCache(), use_cache=True)
         self._first = output.last_hidden_state[0, self._lengths - 1]  # (B, H)
         self._cache = output.past_key_values
-        self._cache.batch_repeat_interleave(len(self.prompts))
-        self._mask = (torch.arange(longest, device=device) < self._lengths[:, None]).long()  # (B, T)
+        self._visible = torch.arange(longest, device=device) < self._lengths[:, None]  # (B, T)
         self._said = 0
 
     def first(self) -> Tensor:
         return self._backbone.logits(self._first)
 
     def next(self, tokens: Tensor) -> Tensor:
-        self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)
+        own = torch.eye(len(tokens), dtype=torch.bool, device=tokens.device)
+        self._visible = torch.cat([self._visible, own], dim=1)
+        hidden = torch.zeros(self._visible.shape, device=tokens.device, dtype=self._first.dtype)
+        hidden.masked_fill_(~self._visible, torch.finfo(hidden.dtype).min)
         output = self._backbone.model.base_model(
-            input_ids=tokens[:, None],
-            attention_mask=self._mask,
-            position_ids=(self._lengths + self._said)[:, None],
+            input_ids=tokens[None],
+            attention_mask=hidden[None, None],  # (1, 1, B, T)
+            position_ids=(self._lengths + self._said)[None],
             past_key_values=self._cache,
             use_cache=True,
         )
         self._said += 1
-        return self._backbone.logits(output.last_hidden_state[:, -1])
+        return self._backbone.logits(output.last_hidden_state[0])
 
 
 class _PairStepper:
@@ -149,7 +151,9 @@ class _PairStepper:
         batch = backbone.collate(backbone.rows(examples), examples)
         assert batch.source is not None
         assert batch.source_mask is not None
-        self.prompts = [row[mask.bool()].tolist() for row, mask in zip(batch.source, batch.source_mask, strict=True)]
+        self.prompts = [
+            row[mask.bool()].tolist() for row, mask in zip(batch.source, batch.source_mask, strict=True)
+        ]
         self.prompts = [prompt for prompt in self.prompts for _ in range(copies)]
         encoder = backbone.model.get_encoder()
         states = encoder(input_ids=batch.source, attention_mask=batch.source_mask).last_hidden_state
@@ -200,7 +204,7 @@ def _decode(
     tokenizer = backbone.renderer.tokenizer
     return [
         Reply(
-            text=tokenizer.decode(words, skip_special_tokens=True).strip(),
+            text=str(tokenizer.decode(words, skip_special_tokens=True)).strip(),
             strategy=strategy,
             probabilities=belief,
             score=total / max(1, len(words)),

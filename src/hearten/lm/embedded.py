@@ -64,7 +64,8 @@ def _unpack(gguf: Path, folder: Path) -> None:
     config = loaded.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    plain = LlamaForCausalLM(config).to(torch.bfloat16)
+    plain: Any = LlamaForCausalLM(config)
+    plain = plain.to(torch.bfloat16)
     plain.load_state_dict(loaded.state_dict())
     plain.save_pretrained(folder)
     tokenizer_from_gguf(gguf).save_pretrained(folder)

@@ -101,7 +101,7 @@ class Renderer:
                 {"additional_special_tokens": [strategy.token for strategy in labels]},
                 replace_extra_special_tokens=False,
             )
-        self.strategy_ids = [] if labels is None else tokenizer.convert_tokens_to_ids([s.token for s in labels])
+        self.strategy_ids = [int(tokenizer.get_vocab()[strategy.token]) for strategy in labels or ()]
         self._close = self._ids(self.style.close.format(eos=tokenizer.eos_token))
         self._opens = {role: self._ids(text) for role, text in self.style.opens.items()}
         self.end_id: int = self._close[0]
@@ -117,7 +117,7 @@ class Renderer:
         """
         if self.labels is None or strategy is None:
             raise Failure("a supporter turn has no strategy", fix="train 'vanilla', or label the corpus")
-        return int(self.strategy_ids[self.labels.position(strategy)])
+        return self.strategy_ids[self.labels.position(strategy)]
 
     def opening(self, profile: Profile) -> list[int]:
         """What stands before the first turn: the system text, with the situation if it is shown."""
@@ -193,7 +193,7 @@ class Renderer:
         return Row(ids[: targets[-1].position + 1], targets)
 
     def pair_row(self, example: Example, number: int, context_limit: int, reply_limit: int) -> Row:
-        """An encoder–decoder row: the last `context_limit` ids of the context, and the reply cut to its limit."""
+        """An encoder–decoder row: the last `context_limit` ids of the context, the reply cut to its limit."""
         parts = [self.turn(turn) for turn in example.context]
         source = [*self.opening(example.profile), *(i for part in parts for i in part)]
         learned = self.reply(example.response, example.strategy)[:reply_limit]
@@ -206,7 +206,11 @@ class Renderer:
 
 def _gold_turn(example: Example) -> Turn:
     return Turn.model_construct(
-        speaker=Role.SUPPORTER, text=example.response, strategy=example.strategy, feedback=None, annotations=None
+        speaker=Role.SUPPORTER,
+        text=example.response,
+        strategy=example.strategy,
+        feedback=None,
+        annotations=None,
     )
 
 
@@ -239,7 +243,7 @@ def width(row: Row) -> int:
 
 
 def micro_batches(rows: Sequence[Row], micro_tokens: int) -> list[list[Row]]:
-    """Cut `rows`, in their order, into batches of at most `micro_tokens` padded ids (one row at the least)."""
+    """Cut `rows`, in their order, into batches of at most `micro_tokens` padded ids (or one row)."""
     batches: list[list[Row]] = []
     longest = 0
     for row in rows:

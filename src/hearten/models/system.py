@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,7 +34,7 @@ class SystemConfig(Config):
     """What every system can be told."""
 
     backbone: BackboneConfig = BackboneConfig()
-    loss_weights: dict[str, float] = {}
+    loss_weights: dict[str, float] = Field(default_factory=dict)
     """Weight of each named loss in the sum; a loss that is not named weighs 1."""
 
 
@@ -60,7 +61,7 @@ class System(nn.Module, ABC):
         self.config, self.labels = config, labels
         self.backbone: Backbone = open_backbone(config.backbone, labels if self.uses_strategies else None)
 
-    def prepare(self, examples: Sequence[Example]) -> None:  # noqa: B027 (most systems need nothing)
+    def prepare(self, examples: Sequence[Example]) -> None:
         """Look at the training examples once, before training (class frequencies and the like)."""
 
     def rows(self, examples: Sequence[Example]) -> list[Row]:
@@ -93,7 +94,7 @@ class System(nn.Module, ABC):
     def measure(
         self, rows: Sequence[Row], examples: Sequence[Example], micro_tokens: int = 2048
     ) -> Iterator[tuple[Likelihood, Example]]:
-        """(likelihood, example) of every gold reply in `rows`, in eval mode; `examples` is what made the rows."""
+        """(likelihood, example) of every gold reply in `rows`, in eval mode; `examples` made the rows."""
         self.eval()
         for micro in micro_batches(sorted(rows, key=width), micro_tokens):
             with autocast(self.backbone.device):

@@ -15,7 +15,9 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Shorten the schedule to end after so long.")] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use only the first so many conversations.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="Instead of the recipe's: a short name or a folder.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Instead of the recipe's: a short name or a folder.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Train a system from a recipe into a run folder; run it again to go on where it stopped."""

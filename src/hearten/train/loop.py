@@ -76,7 +76,9 @@ def train(
     system.prepare(material.train)
     rows, valid_rows = system.rows(material.train), system.rows(material.valid)
     epochs = [
-        epoch(rows, seed=seed, number=n, micro_tokens=training.micro_tokens, batch_tokens=training.batch_tokens)
+        epoch(
+            rows, seed=seed, number=n, micro_tokens=training.micro_tokens, batch_tokens=training.batch_tokens
+        )
         for n in range(math.ceil(training.epochs))
     ]
     per_epoch = len(epochs[0])
@@ -166,7 +168,7 @@ def _refuse_nan(losses: dict[str, float]) -> None:
         if not math.isfinite(value):
             raise Failure(
                 f"the loss '{name}' became {value}",
-                fix="lower training.learning_rate; the last checkpoint is whole and a new start resumes from it",
+                fix="lower training.learning_rate; a new start resumes from the last whole checkpoint",
             )
 
 
@@ -221,7 +223,9 @@ def _save(system: System, optimizer: torch.optim.Optimizer, state: State, run: R
                 tensors[f"{key}/{name}"] = moments[key]
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     beside = run.checkpoints / f".state-{state.step}.part"
-    save_file({name: value.contiguous() for name, value in tensors.items()}, beside, {"step": str(state.step)})
+    save_file(
+        {name: value.contiguous() for name, value in tensors.items()}, beside, {"step": str(state.step)}
+    )
     beside.replace(run.checkpoints / f"state-{state.step}.safetensors")
     write_json(run.checkpoints / "state.json", asdict(state) | {"best": _finite(state.best)})
     for old in run.checkpoints.glob("state-*.safetensors"):

@@ -50,7 +50,7 @@ class Recipe(Config):
     model: SystemConfig
     training: Training = Training()
     decoding: Decoding = Decoding()
-    published: dict[str, Any] = {}
+    published: dict[str, Any] = Field(default_factory=dict)
     """The paper's row: `table`, `note`, and figures by metric name."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from hearten.core.config import read_toml
 from hearten.core.conversation import Conversation
 from hearten.core.errors import Failure, UsageError
 from hearten.core.jsonl import read_records
@@ -17,7 +18,6 @@ from hearten.models.system import System
 from hearten.models.systems import SYSTEMS
 from hearten.train.loop import Material, train
 from hearten.train.recipe import Recipe, parse_recipe
-from hearten.core.config import read_toml
 
 
 def start(
@@ -78,7 +78,9 @@ def build_system(recipe: Recipe, examples: Sequence[Example]) -> System:
     chosen = SYSTEMS[recipe.system]
     unlabelled = sum(example.strategy is None for example in examples)
     if chosen.uses_strategies and unlabelled:
-        what = f"{unlabelled} of {len(examples)} supporter turns have no strategy; '{recipe.system}' needs them"
+        what = (
+            f"{unlabelled} of {len(examples)} supporter turns have no strategy; '{recipe.system}' needs them"
+        )
         raise Failure(what, fix='label the corpus, or use system = "vanilla"')
     torch.manual_seed(recipe.seed)
     from hearten.core.taxonomy import label_set

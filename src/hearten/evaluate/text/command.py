@@ -135,9 +135,8 @@ def _show(found: "Scores", written: list[Path]) -> None:
     show([_table(found)])
     length = found.mean_length
     print(
-        f"{found.items} items, {found.empty_hypotheses} empty hypotheses (score 0), "
-        f"{found.empty_references} empty references; "
-        f"{length[0]:.2f} tokens a hypothesis, {length[1]:.2f} a reference"
+        f"{found.items} items; empty: {found.empty_hypotheses} hypotheses (score 0), "
+        f"{found.empty_references} references; tokens on average: {length[0]:.2f} and {length[1]:.2f}"
     )
     for name, note in found.notes.items():
         print(f"{name}: {note}")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hearten.core.progress import progress
 from hearten.evaluate.statistics import Array
 from hearten.evaluate.text.ngrams import Tokens
 from hearten.evaluate.text.tokenise import tokenise_all
@@ -36,13 +37,17 @@ class EmbeddingScores:
     """Share of all tokens that have a vector of their own."""
 
 
-def items(hypotheses: Tokens, references: Tokens, vectors: WordVectors) -> EmbeddingScores:
+def items(
+    hypotheses: Tokens, references: Tokens, vectors: WordVectors, *, quiet: bool = True
+) -> EmbeddingScores:
     """Compare each hypothesis with its reference."""
     sides = [tokenise_all(" ".join(row) for row in rows) for rows in (hypotheses, references)]
     found = np.zeros((3, len(hypotheses)))
-    for position, (hypothesis, reference) in enumerate(zip(*sides, strict=True)):
-        if hypothesis and reference:
-            found[:, position] = _pair(vectors.lookup(hypothesis), vectors.lookup(reference))
+    with progress("word vectors", len(hypotheses), quiet=quiet) as bar:
+        for position, (hypothesis, reference) in enumerate(zip(*sides, strict=True)):
+            if hypothesis and reference:
+                found[:, position] = _pair(vectors.lookup(hypothesis), vectors.lookup(reference))
+            bar.advance()
     total = sum(len(row) for side in sides for row in side)
     known = sum(token in vectors.index for side in sides for row in side for token in row)
     return EmbeddingScores(found[0], found[1], found[2], known / total if total else 0.0)

@@ -15,6 +15,7 @@ Nothing waits for it forever, and nothing else needs it.
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections import defaultdict
@@ -39,6 +40,9 @@ OPTIONS = ("-", "-", "-stdio", "-l", "en", "-norm")
 """Of the Java program, as nlg-eval runs it."""
 
 Synonyms = Callable[[str], frozenset[str]]
+LONGEST = 500
+"""Tokens of the longest text that the Java program is given."""
+
 Keys = Callable[[str], Iterable[str]]
 Word = tuple[int, str]
 
@@ -160,6 +164,12 @@ def missing_parts() -> str:
     return f"{' and '.join(lacks)} not found; pip install 'hearten[meteor]' brings both"
 
 
+def too_long(hypotheses: Tokens, references: Tokens) -> str:
+    """Why the Java program would never end: its aligner chokes on long texts that repeat words."""
+    longest = max(max(len(h), len(r)) for h, r in zip(hypotheses, references, strict=True))
+    return f"a text of {longest:,} tokens is too long for it ({LONGEST:,})" if longest > LONGEST else ""
+
+
 def jar_items(hypotheses: Tokens, references: Tokens, *, quiet: bool = True) -> tuple[Array, float]:
     """METEOR 1.5 of each item, (N,), and of the corpus.
 
@@ -192,8 +202,8 @@ def _number(line: str) -> float:
 class _Java:
     """A METEOR 1.5 process that answers lines with lines, or is ended when it falls silent."""
 
-    silence = 120.0
-    """Seconds without an answer after which it is taken for dead."""
+    silence = 300.0
+    """Seconds without an answer after which it is taken for dead; loading alone takes 3 to 50."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -219,14 +229,14 @@ class _Java:
     def _answer(self) -> str:
         stream = self._process.stdout
         assert stream is not None
-        watch = threading.Timer(self.silence, self._process.kill)
+        watch = threading.Timer(self.silence, _kill, (self._process,))
         watch.start()
         try:
             line = stream.readline()
         finally:
             watch.cancel()
         if not line:
-            raise Failure("METEOR 1.5 stopped without an answer", fix="leave it out: --skip METEOR-1.5")
+            raise Failure("METEOR 1.5 stopped without an answer", fix="name the other metrics: --metrics")
         return line.strip()
 
 
@@ -244,15 +254,25 @@ def _running() -> Iterator[_Java]:
         stderr=subprocess.DEVNULL,
         text=True,
         encoding="utf-8",
+        start_new_session=True,
     )
     try:
         yield _Java(process)
     finally:
-        process.kill()
+        _kill(process)
         process.wait()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 _close(stream)
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """End a process and those it started, which would keep its pipes open."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def _close(stream: Any) -> None:

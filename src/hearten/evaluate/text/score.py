@@ -23,7 +23,7 @@ from hearten.core.registry import lookup
 from hearten.evaluate.signature import signature
 from hearten.evaluate.statistics import Array, ItemStatistics
 from hearten.evaluate.text import tokenise
-from hearten.evaluate.text.measure import MEASURES, Measured, Unavailable, Work
+from hearten.evaluate.text.groups import MEASURES, Measured, Unavailable, Work
 from hearten.evaluate.text.presets import PRESETS, Preset
 from hearten.evaluate.text.vectors import WordVectors
 

@@ -180,6 +180,7 @@ def _rows_of_text(path: Path) -> Iterator[tuple[str, Vector]]:
         with open_text(path) as stream:
             for number, line in enumerate(stream, 1):
                 if number == 1 and _is_header(line):
+                    width = int(line.split()[1])
                     continue
                 parts = line.rstrip("\n ").split(" ")
                 width = width or len(parts) - 1
@@ -239,10 +240,10 @@ def _rows_of_json(blocks: Iterator[str]) -> Iterator[tuple[str, Vector]]:
         consumed = 0
         for match in _ENTRY.finditer(pending):
             consumed = match.end()
+            if match[1] == '"unkVector"':  # comes after the last word
+                return
             yield json.loads(match[1]), np.fromstring(match[2], dtype=np.float32, sep=",")[:width]
         pending = pending[consumed:]
-        if pending.startswith("}"):  # after the last word; what follows is not a word
-            return
 
 
 def fetch(*, quiet: bool = False) -> WordVectors:

@@ -50,7 +50,7 @@ class Joint(System):
         """Take the class weights from the training examples."""
         counts = Counter(self.labels.position(e.strategy) for e in examples if e.strategy)
         frequency = torch.tensor([max(1, counts[k]) for k in range(len(self.labels))], dtype=torch.float32)
-        weights = frequency ** -self.config.balance
+        weights = frequency**-self.config.balance
         self.class_weights = weights / ((weights * frequency).sum() / frequency.sum())
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:

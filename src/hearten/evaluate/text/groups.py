@@ -103,10 +103,13 @@ def _meteor_nltk(work: Work) -> list[Measured]:
 
 
 def _meteor_jar(work: Work) -> list[Measured]:
-    reason = meteor.missing_parts()
+    reason = meteor.missing_parts() or meteor.too_long(*work.tokens)
     if reason:
         raise Unavailable(reason)
-    items, value = meteor.jar_items(*work.tokens, quiet=work.quiet)
+    try:
+        items, value = meteor.jar_items(*work.tokens, quiet=work.quiet)
+    except Failure as error:
+        raise Unavailable(error.what) from None
     empty = np.array([not row for row in work.tokens[0]])
     choices = {"options": "en,norm", "avg": "corpus"}
     return [Measured("METEOR-1.5", value, choices, np.where(empty, 0.0, items))]
@@ -118,7 +121,7 @@ def _embedding(work: Work) -> list[Measured]:
         if vectors is None and not word_vectors.default_path().is_file():
             raise Unavailable("no word vectors; hearten evaluate vectors fetches them, or --vectors FILE")
         vectors = word_vectors.load(vectors)
-    found = embedding.items(*work.tokens, vectors)
+    found = embedding.items(*work.tokens, vectors, quiet=work.quiet)
     work.notes["vectors"] = (
         f"{vectors.label}: {found.coverage:.1%} of all tokens have a vector, the rest the mean"
     )

@@ -1,0 +1,177 @@
+"""Every chat model behind `core.chat.ChatModel`, opened by name.
+
+`embedded` (the engine on the model in the wheel), a `.gguf` file or a LLaMA-class folder (the engine),
+`openai:MODEL` or `openai:MODEL@URL` (any OpenAI-compatible server, through the official client), and
+`scripted:FILE` (replays a JSON Lines file of replies, for rehearsals and tests). Nothing remote is reached
+unless its name was given.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hearten.core.chat import ChatModel, Message, Sampling
+from hearten.core.errors import Failure, UsageError, nearest
+from hearten.core.jsonl import read_lines, require_file
+from hearten.core.places import cache_folder
+from hearten.lm.embedded import embedded_folder, embedded_gguf, quiet_libraries
+from hearten.lm.engine import Engine
+
+
+class EngineChat:
+    """A GGUF model spoken to in its own chat template."""
+
+    def __init__(self, name: str, engine: Engine, tokenizer: Any) -> None:
+        self.name, self._engine, self._tokenizer = name, engine, tokenizer
+
+    def complete(
+        self, messages: Sequence[Message], *, sampling: Sampling | None = None, n: int = 1
+    ) -> list[str]:
+        """`n` replies; with a seed, reply k uses seed + k."""
+        wanted, prompt = sampling or Sampling(), self._prompt(messages)
+        return [self._engine.complete(prompt, _reseeded(wanted, k)).strip() for k in range(n)]
+
+    def stream(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Iterator[str]:
+        """The reply piece by piece."""
+        return self._engine.stream(self._prompt(messages), sampling or Sampling())
+
+    def _prompt(self, messages: Sequence[Message]) -> list[int]:
+        plain = [message.model_dump() for message in messages]
+        return list(
+            self._tokenizer.apply_chat_template(plain, add_generation_prompt=True, return_dict=True)[
+                "input_ids"
+            ]
+        )
+
+
+class RemoteChat:
+    """A model on an OpenAI-compatible server; retries with backoff are the client's."""
+
+    def __init__(self, model: str, url: str | None) -> None:
+        try:
+            from openai import OpenAI
+        except ImportError:
+            raise Failure("the openai client is not installed", fix='pip install "hearten[lm]"') from None
+        key = os.environ.get("OPENAI_API_KEY") or ("none" if url else None)
+        if key is None:
+            raise UsageError(
+                "no key for the remote model", fix="set OPENAI_API_KEY, or name a server: openai:MODEL@URL"
+            )
+        self.name, self._model = f"openai:{model}", model
+        self._client = OpenAI(base_url=url, api_key=key, max_retries=5)
+
+    def complete(
+        self, messages: Sequence[Message], *, sampling: Sampling | None = None, n: int = 1
+    ) -> list[str]:
+        """`n` replies."""
+        answer = self._client.chat.completions.create(
+            n=n, stream=False, **_openai_arguments(self._model, messages, sampling or Sampling())
+        )
+        return [choice.message.content or "" for choice in answer.choices]
+
+    def stream(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Iterator[str]:
+        """The reply piece by piece."""
+        arguments = _openai_arguments(self._model, messages, sampling or Sampling())
+        for event in self._client.chat.completions.create(stream=True, **arguments):
+            if event.choices and event.choices[0].delta.content:
+                yield event.choices[0].delta.content
+
+
+class ScriptedChat:
+    """Replays replies from a file, in order, each used once: `{"reply": "…"}` a line."""
+
+    def __init__(self, file: Path) -> None:
+        self.name, self._file = f"scripted:{file.name}", file
+        self._replies = [str(row.get("reply", "")) for _, row in read_lines(require_file(file))]
+        self._next = 0
+
+    def complete(
+        self, messages: Sequence[Message], *, sampling: Sampling | None = None, n: int = 1
+    ) -> list[str]:
+        """The next `n` replies of the script."""
+        chosen = self._replies[self._next : self._next + n]
+        if len(chosen) < n:
+            raise Failure("the script has no more replies", where=str(self._file), fix="add lines to it")
+        self._next += n
+        return chosen
+
+    def stream(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Iterator[str]:
+        """The next reply, word by word."""
+        for word in self.complete(messages)[0].split(" "):
+            yield word + " "
+
+
+def open_chat_model(name: str) -> ChatModel:
+    """The chat model called `name` (see the module's first lines).
+
+    Raises:
+        UsageError: no such kind, file or key; Failure: the engine or its weights are missing.
+    """
+    kind, _, rest = name.partition(":")
+    if rest and kind in _KINDS:
+        return _KINDS[kind](rest)
+    if name == "embedded":
+        return _embedded()
+    if Path(name).suffix == ".gguf":
+        from hearten.lm.embedded import tokenizer_from_gguf
+
+        return EngineChat(name, Engine(require_file(Path(name))), tokenizer_from_gguf(Path(name)))
+    if (Path(name) / "config.json").is_file():
+        return _folder(Path(name))
+    kinds = ["embedded", "FILE.gguf", "FOLDER", *(f"{kind}:…" for kind in _KINDS)]
+    raise UsageError(f"unknown chat model '{name}'", fix=nearest(name, kinds))
+
+
+def _remote(rest: str) -> ChatModel:
+    model, _, url = rest.partition("@")
+    return RemoteChat(model, url or None)
+
+
+_KINDS: dict[str, Callable[[str], ChatModel]] = {
+    "openai": _remote,
+    "scripted": lambda rest: ScriptedChat(Path(rest)),
+}
+
+
+@cache
+def _embedded() -> ChatModel:
+    from transformers import AutoTokenizer
+
+    quiet_libraries()
+    return EngineChat("embedded", Engine(embedded_gguf()), AutoTokenizer.from_pretrained(embedded_folder()))
+
+
+def _folder(folder: Path) -> ChatModel:
+    """A Hugging Face folder, exported once to GGUF in the cache."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from hearten.lm.gguf_export import export_gguf
+
+    quiet_libraries()
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    gguf = (
+        cache_folder("gguf") / f"{folder.resolve().name}-{int((folder / 'config.json').stat().st_mtime)}.gguf"
+    )
+    if not gguf.is_file():
+        export_gguf(AutoModelForCausalLM.from_pretrained(folder, local_files_only=True), tokenizer, gguf)
+    return EngineChat(str(folder), Engine(gguf), tokenizer)
+
+
+def _reseeded(sampling: Sampling, number: int) -> Sampling:
+    if sampling.seed is None or number == 0:
+        return sampling
+    return sampling.model_copy(update={"seed": sampling.seed + number})
+
+
+def _openai_arguments(model: str, messages: Sequence[Message], sampling: Sampling) -> dict[str, Any]:
+    return {
+        "model": model,
+        "messages": [message.model_dump() for message in messages],
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+        "seed": sampling.seed,
+        "stop": list(sampling.stop) or None,
+    }
