@@ -1,8 +1,8 @@
 """Where scored items come from: which predictions, under which protocol and split.
 
-A path given to an evaluate command is a run folder or a bare `predictions.jsonl`. Both give the predictions
-in one order (by conversation and position), the protocol, and the hash of the test part recomputed from the
-items themselves, so that a run cannot claim a split that it was not predicted on.
+A path given to an evaluate command is a run folder or a bare `predictions.jsonl`. Both give the
+predictions in one order (by conversation and position), the protocol, and the hash of the test part
+recomputed from the items themselves, so that a run cannot claim a split that it was not predicted on.
 """
 
 import hashlib
