@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
 def _guarded(args: list[str], *, debug: bool) -> int:
     """Run a command; every way it can fail becomes lines for people and an exit code."""
     try:
-        return _dispatch(args)
+        return dispatch(args)
     except HeartenError as error:
         return _fail(error.lines(), error.exit_code, debug)
     except KeyboardInterrupt:
@@ -82,7 +82,8 @@ def _guarded(args: list[str], *, debug: bool) -> int:
         return _fail([f"error: {type(error).__name__}: {error}", fix], 1, debug)
 
 
-def _dispatch(args: list[str]) -> int:
+def dispatch(args: list[str]) -> int:
+    """Look a command up in the table and run it; returns its exit code."""
     words, table = ["hearten"], COMMANDS
     while True:
         if not args or args[0] in ("--help", "-h"):

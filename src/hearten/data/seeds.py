@@ -35,6 +35,11 @@ def seed_conversations() -> tuple[Conversation, ...]:
         return tuple(read_records(path, Conversation))
 
 
+def seeds_file() -> Path:
+    """Where the seed conversations lie as a file of this installation."""
+    return Path(str(files("hearten.data") / "seeds.jsonl"))
+
+
 def find_training_corpus() -> Corpus:
     """ESConv where it is found, else the seeds; `format` tells which ('esconv' or 'seeds')."""
     found = find_corpus(*CANDIDATES)

@@ -15,6 +15,37 @@ Preset = Annotated[str, typer.Option(help="recipe of the text metrics: nlgeval, 
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bar")]
 
 
+def predict(
+    run: Annotated[Path, typer.Argument(help="run folder")],
+    data: Annotated[Path, typer.Option(help="the conversations.jsonl the run was trained on")],
+    out: Annotated[Path | None, typer.Option(help="another run folder for these results")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="who chooses the strategy: sampled, argmax, gold (Oracle) or random")
+    ] = None,
+    part: Annotated[str, typer.Option(help="test or valid")] = "test",
+    untrained: Annotated[bool, typer.Option("--untrained", help="the system before any training")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="only the first conversations")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Replies and likelihoods of a run for every test turn; run it again to go on where it stopped."""
+    from hearten.core.protocol import PARTS
+    from hearten.core.registry import lookup
+    from hearten.core.runfolder import RunFolder
+    from hearten.evaluate import predict as logic
+    from hearten.lm.decode import policy_of
+
+    source, target = RunFolder.open(run), RunFolder(out or run)
+    plan = logic.Plan(
+        data=data,
+        part=lookup({name: name for name in PARTS}, part, "part"),
+        policy=policy_of(policy) if policy else None,
+        limit=limit,
+        untrained=untrained,
+    )
+    count = logic.predict(source, target, plan, quiet=quiet)
+    print(f"wrote {count:,} replies to {target.predictions}; next: hearten evaluate report {target.path}")
+
+
 def strategies(
     source: Annotated[
         Path, typer.Argument(metavar="RUN|PREDICTIONS", help="run folder or predictions.jsonl")

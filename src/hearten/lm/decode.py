@@ -22,7 +22,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from hearten.core.chat import Sampling
 from hearten.core.config import Config
 from hearten.core.records import Example, Reply
-from hearten.core.taxonomy import Strategy
+from hearten.core.registry import lookup
+from hearten.core.taxonomy import Strategy, label_set
 from hearten.lm.backbone import Backbone, PairBackbone, autocast
 from hearten.lm.render import Row
 
@@ -31,10 +32,19 @@ class Decoding(Sampling):
     """How words are drawn for a prediction; temperature, top-k, top-p and penalty as in `Sampling`."""
 
     min_tokens: int = 5
-    max_tokens: int = 60
+    max_tokens: int = 40
     seed: int | None = 0
     n: int = Field(default=1, ge=1)
     """Replies per context."""
+
+
+ESCONV_SHARES = {
+    strategy.name: share
+    for strategy, share in zip(
+        label_set("esconv"), (0.209, 0.059, 0.078, 0.094, 0.161, 0.156, 0.061, 0.181), strict=True
+    )
+}
+"""How often each strategy occurs (Liu et al. 2021, Table 3): what Random draws from."""
 
 
 class StrategyPolicy(Config):
@@ -46,6 +56,24 @@ class StrategyPolicy(Config):
     """For `random`: probability by strategy name (ESConv Table 3 is the paper's)."""
     bias: dict[str, float] | None = None
     """Added to the model's log-probabilities before choosing; tuned on validation, never on test."""
+
+
+POLICIES: dict[str, StrategyPolicy] = {
+    "sampled": StrategyPolicy(kind="sampled"),
+    "argmax": StrategyPolicy(kind="argmax"),
+    "gold": StrategyPolicy(kind="gold"),
+    "random": StrategyPolicy(kind="random", distribution=ESCONV_SHARES),
+}
+"""The policies a command line can name."""
+
+
+def policy_of(name: str) -> StrategyPolicy:
+    """The policy called `name`.
+
+    Raises:
+        UsageError: unknown; with the near matches.
+    """
+    return lookup(POLICIES, name, "policy")
 
 
 class Stepper(Protocol):

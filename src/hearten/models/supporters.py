@@ -25,7 +25,7 @@ from hearten.lm.embedded import quiet_libraries
 from hearten.lm.engine import Engine
 from hearten.lm.gguf_export import export_gguf
 from hearten.lm.render import Renderer
-from hearten.models.system import System, SystemConfig, read_settings
+from hearten.models.system import SETTINGS, WEIGHTS, System, read_settings
 from hearten.models.systems import SYSTEMS
 
 GGUF = "model.gguf"
@@ -51,24 +51,26 @@ def open_supporter(name: str) -> StreamingSupporter:
     return PromptedSupporter(open_chat_model(name))
 
 
-def load_system(run: RunFolder) -> System:
-    """The trained system of a run.
+def labels_of(name: str) -> str:
+    """The label set a run was trained with; ESConv's for a chat model."""
+    run = RunFolder(Path(name))
+    return str(read_settings(run.model)["labels"]) if (run.model / SETTINGS).is_file() else "esconv"
+
+
+def load_system(run: RunFolder, *, untrained: bool = False) -> System:
+    """The trained system of a run; `untrained` leaves it as it was before training.
 
     Raises:
         UsageError: the run has no weights yet.
     """
-    if not (run.model / "system.json").is_file():
+    if not (run.model / SETTINGS).is_file():
         raise UsageError(f"'{run.path}' has no trained weights", fix="let its training reach a validation")
     settings = read_settings(run.model)
     chosen = SYSTEMS[settings["system"]]
     system = chosen(chosen.config_class.model_validate(settings["config"]), label_set(settings["labels"]))
-    system.load(run.model)
+    if not untrained:
+        system.load(run.model)
     return system
-
-
-def untrained_system(name: str, config: SystemConfig, labels: str) -> System:
-    """A system as it is before any training: the baseline every gain is measured against."""
-    return SYSTEMS[name](config, label_set(labels))
 
 
 class EngineSupporter:
@@ -176,7 +178,7 @@ def _open_run_at(path: str) -> Supporter:
     decoding, policy = Decoding.model_validate(recipe["decoding"]), StrategyPolicy()
     settings = read_settings(run.model)
     gguf = run.model / GGUF
-    if gguf.is_file() and gguf.stat().st_mtime >= (run.model / "system.safetensors").stat().st_mtime:
+    if gguf.is_file() and gguf.stat().st_mtime >= (run.model / WEIGHTS).stat().st_mtime:
         renderer = _renderer(settings)
         return EngineSupporter(path, Engine(gguf), renderer, decoding, policy)
     system = load_system(run)

@@ -13,7 +13,7 @@ from hearten.core.config import Config, build, read_toml
 from hearten.core.errors import UsageError
 from hearten.core.protocol import protocol
 from hearten.core.registry import lookup
-from hearten.lm.decode import Decoding
+from hearten.lm.decode import Decoding, StrategyPolicy
 from hearten.models.system import SystemConfig
 from hearten.models.systems import SYSTEMS
 
@@ -50,6 +50,7 @@ class Recipe(Config):
     model: SystemConfig
     training: Training = Training()
     decoding: Decoding = Decoding()
+    policy: StrategyPolicy = StrategyPolicy()
     published: dict[str, Any] = Field(default_factory=dict)
     """The paper's row: `table`, `note`, and figures by metric name."""
 

@@ -1,0 +1,186 @@
+"""A run (or an untrained model) answers every test turn: `predictions.jsonl` and `likelihoods.jsonl`.
+
+Two passes over the test part, both resumable conversation by conversation. The first, one forward pass a
+conversation, gives the likelihood of every gold reply and the system's belief about every strategy: all of
+perplexity, without generating a word. The second generates replies with the strategy first. `--limit` bounds
+the conversations of both, and the signature then names another set of items.
+
+A decoding policy other than the recipe's is another set of results, so it gets its own run folder with the
+weights left where they are (`hearten evaluate predict RUN --policy gold --out runs/oracle`).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from hearten.core.conversation import Conversation
+from hearten.core.errors import Failure, UsageError
+from hearten.core.jsonl import Appender, read_records, write_records
+from hearten.core.progress import progress
+from hearten.core.protocol import Part, protocol, refuse_leaks, split
+from hearten.core.records import Example, LikelihoodRow, Prediction, Reply
+from hearten.core.runfolder import Manifest, RunFolder, file_hash
+from hearten.lm.decode import Decoding, StrategyPolicy
+from hearten.models.supporters import load_system
+from hearten.models.system import Likelihood, System
+
+CONTEXT_TURNS = 6
+"""Turns of context kept in a prediction, for people who read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be predicted, and how."""
+
+    data: Path
+    part: Part = "test"
+    policy: StrategyPolicy | None = None
+    """None is the recipe's own policy."""
+    limit: int | None = None
+    """Only the first so many conversations of the part."""
+    untrained: bool = False
+    """The system as it is before training: the baseline."""
+
+
+def predict(source: RunFolder, target: RunFolder, plan: Plan, *, quiet: bool = False) -> int:
+    """Write the likelihoods and predictions of `source`'s system into `target`; returns the turns answered.
+
+    Raises:
+        UsageError: no such run, or `target` holds another run's results.
+        Failure: the data is not what the run was trained on, or its split leaks.
+    """
+    manifest = source.manifest
+    groups = _conversations(manifest, plan)
+    policy = plan.policy or StrategyPolicy.model_validate(manifest.recipe.get("policy", {}))
+    decoding = Decoding.model_validate(manifest.recipe["decoding"])
+    _claim(source, target, policy, plan)
+    system = load_system(source, untrained=plan.untrained)
+    _write_likelihoods(system, target, groups, quiet)
+    _write_predictions(system, target, groups, decoding, policy, quiet)
+    return sum(map(len, groups))
+
+
+def _conversations(manifest: Manifest, plan: Plan) -> list[list[Example]]:
+    """The part's examples, conversation by conversation."""
+    if manifest.inputs.get(plan.data.name) not in (None, file_hash(plan.data)):
+        raise Failure(
+            "this file has changed since the run was trained on it",
+            where=str(plan.data),
+            fix="use the file the run names, or train again",
+        )
+    how = protocol(manifest.protocol)
+    parts = split(list(read_records(plan.data, Conversation)), how)
+    refuse_leaks(parts, allow=bool(manifest.recipe.get("allow_leaks")))
+    if plan.part == "test" and parts.hash != manifest.split_hash and plan.limit is None:
+        raise Failure(
+            f"the test part is {parts.hash}, the run's is {manifest.split_hash}",
+            where=str(plan.data),
+            fix="predict on the corpus (and --limit) the run was trained with",
+        )
+    ordered = sorted(parts[plan.part], key=lambda example: (example.conversation_id, example.index))
+    groups = [list(group) for _, group in groupby(ordered, key=lambda example: example.conversation_id)]
+    return groups[: plan.limit]
+
+
+def _claim(source: RunFolder, target: RunFolder, policy: StrategyPolicy, plan: Plan) -> None:
+    """Give `target` a manifest that says what these results are, or make sure it already says so."""
+    wanted = source.manifest
+    if target.path != source.path:
+        name = f"{wanted.system}-untrained" if plan.untrained else f"{wanted.system}-{policy.kind}"
+        recipe = {**wanted.recipe, "policy": policy.model_dump(mode="json")}
+        wanted = wanted.model_copy(update={"system": name, "recipe": recipe})
+    if not target.manifest_file.is_file():
+        target.write_manifest(wanted)
+    elif target.manifest.recipe != wanted.recipe or target.manifest.system != wanted.system:
+        raise UsageError(f"'{target.path}' holds other results", fix="choose another --out")
+
+
+def _write_likelihoods(
+    system: System, run: RunFolder, groups: Sequence[Sequence[Example]], quiet: bool
+) -> None:
+    done = _done(run.likelihoods, LikelihoodRow, groups)
+    tokenizer = system.backbone.config.name
+    fed = "gold" if system.uses_strategies else "none"
+    with (
+        Appender(run.likelihoods) as ledger,
+        progress("likelihoods", len(groups), done=len(done), quiet=quiet) as bar,
+    ):
+        for group in groups:
+            if group[0].conversation_id in done:
+                continue
+            for likelihood, example in system.measure(system.rows(group), group):
+                ledger.add(_likelihood_row(system, likelihood, example, tokenizer, fed))
+            bar.advance()
+
+
+def _likelihood_row(
+    system: System, likelihood: Likelihood, example: Example, tokenizer: str, fed: str
+) -> LikelihoodRow:
+    beliefs, gold = likelihood.strategy_logprobs, example.strategy
+    spent = -beliefs[system.labels.position(gold)] if beliefs and gold else None
+    return LikelihoodRow.model_validate(
+        {
+            "conversation_id": example.conversation_id,
+            "index": example.index,
+            "nll": likelihood.nll,
+            "tokens": likelihood.tokens,
+            "words": len(example.response.split()),
+            "strategy_nll": spent,
+            "strategy_fed": fed,
+            "tokenizer": tokenizer,
+        }
+    )
+
+
+def _write_predictions(
+    system: System,
+    run: RunFolder,
+    groups: Sequence[Sequence[Example]],
+    decoding: Decoding,
+    policy: StrategyPolicy,
+    quiet: bool,
+) -> None:
+    done = _done(run.predictions, Prediction, groups)
+    with (
+        Appender(run.predictions) as ledger,
+        progress("replies", len(groups), done=len(done), quiet=quiet) as bar,
+    ):
+        for group in groups:
+            if group[0].conversation_id in done:
+                continue
+            answers = system.generate(group, decoding, policy)
+            for example, replies in zip(group, answers, strict=True):
+                ledger.add(_prediction(example, replies[0]))
+            bar.advance()
+
+
+def _prediction(example: Example, reply: Reply) -> Prediction:
+    return Prediction(
+        conversation_id=example.conversation_id,
+        index=example.index,
+        turns_total=example.turns_total,
+        context=tuple(f"{turn.speaker}: {turn.text}" for turn in example.context[-CONTEXT_TURNS:]),
+        reference=example.response,
+        hypothesis=reply.text,
+        gold_strategy=example.strategy.name if example.strategy else None,
+        strategy=reply.strategy.name if reply.strategy else None,
+        probabilities=reply.probabilities,
+    )
+
+
+def _done(
+    path: Path, record: type[Prediction] | type[LikelihoodRow], groups: Sequence[Sequence[Example]]
+) -> set[str]:
+    """Conversations already answered whole; what a stop left of a half-answered one is dropped."""
+    if not path.is_file():
+        return set()
+    Appender(path).close()  # cuts a half-written line
+    rows = list(read_records(path, record))
+    answered = Counter(row.conversation_id for row in rows)
+    sizes = {group[0].conversation_id: len(group) for group in groups}
+    whole = {name for name, count in answered.items() if count == sizes.get(name, count)}
+    if len(whole) < len(answered):
+        write_records(path, [row for row in rows if row.conversation_id in whole])
+    return whole
