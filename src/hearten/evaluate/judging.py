@@ -97,7 +97,7 @@ def seekers(task: Task) -> judge.JudgeReport:
     talks = simulate(talker, model, cards, kept, turns=task.turns, seed=task.seed, quiet=task.quiet)
     found = judge.ask(judge.STAGE, stage_questions(talks), model, task.book, quiet=task.quiet)
     report = judge.marks_report(judge.STAGE, found, model.name, _people(task, "likert"), seed=task.seed)
-    told = f"{len(talks)} conversations in {kept}; {model.name} played the seekers and judged"
+    told = f"conversations held: {len(talks)}, in {kept}; {model.name} played the seekers and judged"
     return replace(report, notes=(*report.notes, told))
 
 
