@@ -1,8 +1,8 @@
 """Paired bootstrap of 1,000 resamples over 10,000 items, against a plain resampling loop in the same run.
 
 `python benchmarks/bootstrap.py` prints both medians; the goal is under 2 s. The metric is corpus BLEU-2
-rebuilt from six per-item counts, the shape most text metrics have; the peer draws indices and sums rows one
-resample at a time.
+rebuilt from six per-item counts, the shape most text metrics have; the peer draws indices and sums rows
+one resample at a time.
 """
 
 import statistics

@@ -65,6 +65,7 @@ def test_a_whole_run(make_run: MakeRun) -> None:
     ):
         assert words in page.text
     assert "strategy-fed:gold" in page.text  # signatures are on the page
+    assert "signature of all: protocol:seed13-910|items:" in page.text
     assert "hearten train toy.toml" in page.text
     assert text.count("<svg role=") == 5  # two of progress, two of training, one confusion matrix
     assert "Missing from this page" not in page.text

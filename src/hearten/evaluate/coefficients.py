@@ -1,9 +1,9 @@
 """Coefficients of agreement between raters: Cohen, Fleiss, Krippendorff, and plain per cent.
 
-Data is a table (R, U), raters by units, of category codes with NaN where a rater did not answer. Cohen's and
-Fleiss's kappa are statsmodels'; Krippendorff's alpha is written here after his own account (2011, "Computing
-Krippendorff's Alpha-Reliability"), whose worked example is a test. All are None where they are undefined,
-as when everybody always gives the same answer.
+Data is a table (R, U), raters by units, of category codes with NaN where a rater did not answer. Cohen's
+and Fleiss's kappa are statsmodels'; Krippendorff's alpha is written here after his own account (2011,
+"Computing Krippendorff's Alpha-Reliability"), whose worked example is a test. All are None where they are
+undefined, as when everybody always gives the same answer.
 """
 
 import warnings

@@ -1,14 +1,13 @@
 """What `hearten evaluate judge` does with runs, people's ratings and role cards: opens, asks, sums up.
 
-Chat models and supporters are opened by `lm`, the only place that knows their kinds; everything else here
+Chat models are opened by `lm` and supporters by `models`, which know their kinds; everything else here
 is given to `judge` and `seekers`, which know neither files of runs nor where models come from.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from hearten.core.chat import ChatModel
 from hearten.core.errors import UsageError
@@ -44,18 +43,24 @@ def chat_model(name: str) -> ChatModel:
     """The chat model called `name`.
 
     Raises:
-        UsageError: this installation has no chat models, or none of that name.
+        UsageError: language models are not installed, or none is called so.
     """
-    return _opened("hearten.lm.chat", "open_chat_model")(name)  # type: ignore[no-any-return]
+    with _installed():
+        from hearten.lm.chat import open_chat_model
+
+        return open_chat_model(name)
 
 
-def supporter(path: Path) -> Supporter:
-    """The supporter that a run folder or a model name stands for.
+def supporter(name: str) -> Supporter:
+    """The supporter that a run folder or a chat model's name stands for.
 
     Raises:
-        UsageError: this installation cannot open supporters, or not this one.
+        UsageError: language models are not installed, or there is no such run or model.
     """
-    return _opened("hearten.lm.supporter", "open_supporter")(path)  # type: ignore[no-any-return]
+    with _installed():
+        from hearten.models.supporters import open_supporter
+
+        return open_supporter(name)
 
 
 def pairwise(task: Task) -> judge.JudgeReport:
@@ -87,12 +92,12 @@ def seekers(task: Task) -> judge.JudgeReport:
     if len(task.sources) != 1:
         raise UsageError("seekers talk to one run at a time", fix="name one run")
     cards = read_cards(task.roles)[: task.limit]
-    model, talker = chat_model(task.model), supporter(task.sources[0])
+    model, talker = chat_model(task.model), supporter(str(task.sources[0]))
     kept = task.book.with_name("simulated.jsonl")
     talks = simulate(talker, model, cards, kept, turns=task.turns, seed=task.seed, quiet=task.quiet)
     found = judge.ask(judge.STAGE, stage_questions(talks), model, task.book, quiet=task.quiet)
     report = judge.marks_report(judge.STAGE, found, model.name, _people(task, "likert"), seed=task.seed)
-    told = f"{len(talks)} conversations in {kept}; {model.name} played the seekers and judged"
+    told = f"conversations held: {len(talks)}, in {kept}; {model.name} played the seekers and judged"
     return replace(report, notes=(*report.notes, told))
 
 
@@ -116,10 +121,11 @@ def _people(task: Task, kind: str) -> tuple[Answer, ...]:
     return read_answers(task.humans, kind).answers if task.humans else ()
 
 
-def _opened(module: str, function: str) -> Callable[..., Any]:
-    """A function of `lm`, where language models are installed."""
+@contextmanager
+def _installed() -> Iterator[None]:
+    """A missing package becomes an error with its cure."""
     try:
-        found: Callable[..., Any] = getattr(import_module(module), function)
-    except (ImportError, AttributeError):
-        raise UsageError("language models are not installed", fix='pip install "hearten[lm]"') from None
-    return found
+        yield
+    except ImportError as error:
+        told = f"language models are not installed ({error.name} is missing)"
+        raise UsageError(told, fix='pip install "hearten[lm]"') from None

@@ -12,6 +12,7 @@ from hearten.core.jsonl import parse_record, read_json
 from hearten.core.records import LikelihoodRow, Prediction, Score
 from hearten.evaluate import perplexity, strategies
 from hearten.evaluate.origin import Origin
+from hearten.evaluate.signature import extended
 from hearten.evaluate.significance import interval
 from hearten.evaluate.statistics import ItemStatistics
 from hearten.evaluate.text.score import score
@@ -85,14 +86,16 @@ def _text(origin: Origin, preset: str, resamples: int, seed: int) -> dict[str, M
         [item.hypothesis for item in items], [item.reference for item in items], preset=preset, metrics=TEXT
     )
     known = {measured.name: measured.statistics for measured in scores.measured}
+    keys = tuple((item.conversation_id, item.index) for item in items)
     found = {}
     for record in scores.records():
-        statistics = known[record.name]
-        ends = None
+        statistics, ends = known[record.name], None
         if statistics is not None and record.value is not None:
             ends = interval(statistics.grouped(origin.groups), resamples=resamples, seed=seed)
-        keys = tuple((item.conversation_id, item.index) for item in items) if statistics else ()
-        found[record.name] = Measure(record.model_copy(update={"interval": ends}), statistics, keys)
+        draws = f"bootstrap95,{resamples},seed{seed},by-conversation" if ends else None
+        mark = extended(record.signature, protocol=origin.protocol, items=origin.split, interval=draws)
+        signed = record.model_copy(update={"interval": ends, "signature": mark})
+        found[record.name] = Measure(signed, statistics, keys if statistics else ())
     return found
 
 

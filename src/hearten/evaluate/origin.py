@@ -1,13 +1,14 @@
 """Where scored items come from: which predictions, under which protocol and split.
 
-A path given to an evaluate command is a run folder or a bare `predictions.jsonl`. Both give the predictions
-in one order (by conversation and position), the protocol, and the hash of the test part recomputed from the
-items themselves, so that a run cannot claim a split that it was not predicted on.
+A path given to an evaluate command is a run folder or a bare `predictions.jsonl`. Both give the
+predictions in one order (by conversation and position), the protocol, and the hash of the test part
+recomputed from the items themselves, so that a run cannot claim a split that it was not predicted on.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,7 +36,7 @@ class Origin:
         """The named protocol; `unknown` for a bare file."""
         return self.manifest.protocol if self.manifest else "unknown"
 
-    @property
+    @cached_property
     def split(self) -> str:
         """Twelve hex digits that name exactly the items scored, as `Split.hash` does for a test part."""
         return items_hash(self.predictions or self.likelihoods)

@@ -1,9 +1,9 @@
 """Google's Perspective API as a toxicity scorer, for those who still hold a key.
 
 The service ends on 2026-12-31 and has given out no new keys since February 2026: use it to reproduce a
-published number, not to start with. Text leaves this machine, so it is never the default. Every answer goes
-into a ledger, and a run that was stopped asks only for what is missing. The answer's form is the service's
-public documentation's; nothing here has been run against the service itself.
+published number, not to start with. Text leaves this machine, so it is never the default. Every answer
+goes into a ledger, and a run that was stopped asks only for what is missing. The answer's form is the
+service's public documentation's; nothing here has been run against the service itself.
 """
 
 import json

@@ -1,7 +1,8 @@
-"""Plots of a report as inline SVG: they follow the page's light or dark ink and ask for nothing from outside.
+"""Plots of a report as inline SVG: they follow the page's light or dark ink and ask for nothing from
+outside.
 
-Text stays text (searchable, in the page's font) and is drawn in `currentColor`; strategies have the colours
-of the one palette, with their abbreviation written at the line's end.
+Text stays text (searchable, in the page's font) and is drawn in `currentColor`; strategies have the
+colours of the one palette, with their abbreviation written at the line's end.
 """
 
 import io

@@ -1,12 +1,12 @@
 """A run (or an untrained model) answers every test turn: `predictions.jsonl` and `likelihoods.jsonl`.
 
 Two passes over the test part, both resumable conversation by conversation. The first, one forward pass a
-conversation, gives the likelihood of every gold reply and the system's belief about every strategy: all of
-perplexity, without generating a word. The second generates replies with the strategy first. `--limit` bounds
-the conversations of both, and the signature then names another set of items.
+conversation, gives the likelihood of every gold reply and the system's belief about every strategy: all
+of perplexity, without generating a word. The second generates replies with the strategy first. `--limit`
+bounds the conversations of both, and the signature then names another set of items.
 
-A decoding policy other than the recipe's is another set of results, so it gets its own run folder with the
-weights left where they are (`hearten evaluate predict RUN --policy gold --out runs/oracle`).
+A decoding policy other than the recipe's is another set of results, so it gets its own run folder with
+the weights left where they are (`hearten evaluate predict RUN --policy gold --out runs/oracle`).
 """
 
 from collections import Counter

@@ -2,8 +2,8 @@
 
 A row has `item`, `rater`, `value`, and optionally `question` (else "overall") and `system`. What a value
 may be depends on the kind of study; a row that does not fit, or a rater who answered twice, is reported
-with its line number in the file, and either all such rows stop the reading or, when asked, are left out and
-counted.
+with its line number in the file, and either all such rows stop the reading or, when asked, are left out
+and counted.
 """
 
 import csv

@@ -14,3 +14,14 @@ def signature(**parts: object) -> str:
     """
     given = {**parts, "hearten": __version__}
     return "|".join(f"{key.replace('_', '-')}:{value}" for key, value in given.items() if value is not None)
+
+
+def extended(signed: str, **parts: object) -> str:
+    """A signature with more parts, hearten's version still last.
+
+    >>> extended("metric:F1|hearten:0", items="abc")
+    'metric:F1|items:abc|hearten:0'
+    """
+    known, _, version = signed.rpartition("|")
+    more = [f"{key.replace('_', '-')}:{value}" for key, value in parts.items() if value is not None]
+    return "|".join([known, *more, version])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as contingency_mcnemar
+from threadpoolctl import threadpool_limits
 
 from hearten.core.errors import Failure
 from hearten.evaluate.statistics import Array, ItemStatistics
@@ -61,12 +62,10 @@ def bootstrap(*systems: ItemStatistics, resamples: int = RESAMPLES, seed: int = 
         Failure: there is no item, or the systems have different numbers of items.
     """
     items = _paired(*systems)
-    sums = [
-        [counts @ system.rows for system in systems] for counts in _draws(items, resamples, seed)
-    ]  # chunks × S × (C, k)
-    return np.stack(
-        [system.combine(np.concatenate([row[s] for row in sums])) for s, system in enumerate(systems)]
-    )
+    with threadpool_limits(1):  # the products are small: threads would wait for each other
+        sums = [[counts @ system.rows for system in systems] for counts in _draws(items, resamples, seed)]
+    columns = zip(*sums, strict=True)  # S × chunks of (C, k)
+    return np.stack([s.combine(np.concatenate(rows)) for s, rows in zip(systems, columns, strict=True)])
 
 
 def interval(
@@ -123,10 +122,12 @@ def approximate_randomisation(
     totals = first.rows.sum(axis=0), second.rows.sum(axis=0)
     observed = second.value - first.value
     swapped = np.empty(trials)
-    for start in range(0, trials, CHUNK):
-        size = min(CHUNK, trials - start)
-        moved = generator.integers(0, 2, size=(size, items)).astype(np.float64) @ gap  # (C, k)
-        swapped[start : start + size] = second.combine(totals[1] - moved) - first.combine(totals[0] + moved)
+    with threadpool_limits(1):
+        for start in range(0, trials, CHUNK):
+            size = min(CHUNK, trials - start)
+            moved = generator.integers(0, 2, size=(size, items)).astype(np.float64) @ gap  # (C, k)
+            found = second.combine(totals[1] - moved) - first.combine(totals[0] + moved)
+            swapped[start : start + size] = found
     defined = swapped[np.isfinite(swapped)]
     enough = np.isfinite(observed) and _enough(defined, trials)
     p = _share_as_large(defined, observed) if enough else float("nan")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 Array = NDArray[np.float64]
 Combine = Callable[[Array], Array]
@@ -45,8 +46,9 @@ class ItemStatistics:
         Replies of one conversation are not independent, so runs are resampled by conversation.
         """
         order = {name: number for number, name in enumerate(dict.fromkeys(groups))}
-        sums = np.zeros((len(order), self.rows.shape[1]))
-        np.add.at(sums, [order[name] for name in groups], self.rows)
+        cells = ([order[name] for name in groups], range(len(groups)))
+        belongs = sparse.csr_array((np.ones(len(groups)), cells), shape=(len(order), len(groups)))
+        sums: Array = belongs @ self.rows
         return ItemStatistics(self.metric, sums, self.combine)
 
 

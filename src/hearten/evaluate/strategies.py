@@ -1,12 +1,12 @@
 """How well a system chooses support strategies, and how far its choices lean.
 
-Everything is a function of the confusion matrix: accuracy, macro and weighted precision, recall and F1, and
-the preference bias of Kang et al. 2024 as EmoDynamiX reports it. So each item keeps one flattened matrix,
-and the bootstrap resamples these. A system is scored under up to three choices: `used` (what it replied
-with), `argmax` of its probabilities, and `sampled` (the expected matrix when the strategy is drawn from
-them), because published baselines differ by which of these they print. Items without a gold strategy or
-without a choice are left out and counted. The distribution over conversation progress is ESConv's Figures 4
-and 5.
+Everything is a function of the confusion matrix: accuracy, macro and weighted precision, recall and F1,
+and the preference bias of Kang et al. 2024 as EmoDynamiX reports it. So each item keeps one flattened
+matrix, and the bootstrap resamples these. A system is scored under up to three choices: `used` (what it
+replied with), `argmax` of its probabilities, and `sampled` (the expected matrix when the strategy is
+drawn from them), because published baselines differ by which of these they print. Items without a gold
+strategy or without a choice are left out and counted. The distribution over conversation progress is
+ESConv's Figures 4 and 5.
 
 `hearten evaluate strategies RUN` prints it.
 """

@@ -72,7 +72,7 @@ def score_table(title: str, scores: Sequence[Score]) -> Table:
             number(score.value, score.name),
             shown_interval(score),
             str(score.items),
-            score.note or own,
+            f"{own} ({score.note})" if score.note else own,
         )
         for score, own in zip(scores, rest, strict=True)
     )
