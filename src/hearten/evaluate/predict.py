@@ -40,6 +40,8 @@ class Plan:
     """None is the recipe's own policy."""
     limit: int | None = None
     """Only the first so many conversations of the part."""
+    replies: bool = True
+    """False stops after the likelihoods: perplexity needs no words."""
     untrained: bool = False
     """The system as it is before training: the baseline."""
 
@@ -58,7 +60,8 @@ def predict(source: RunFolder, target: RunFolder, plan: Plan, *, quiet: bool = F
     _claim(source, target, policy, plan)
     system = load_system(source, untrained=plan.untrained)
     _write_likelihoods(system, target, groups, quiet)
-    _write_predictions(system, target, groups, decoding, policy, quiet)
+    if plan.replies:
+        _write_predictions(system, target, groups, decoding, policy, quiet)
     return sum(map(len, groups))
 
 
