@@ -25,6 +25,7 @@ def predict(
     part: Annotated[str, typer.Option(help="test or valid")] = "test",
     untrained: Annotated[bool, typer.Option("--untrained", help="the system before any training")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="only the first conversations")] = None,
+    replies: Annotated[bool, typer.Option("--replies/--no-replies", help="no: only likelihoods")] = True,
     quiet: Quiet = False,
 ) -> None:
     """Replies and likelihoods of a run for every test turn; run it again to go on where it stopped."""
@@ -40,10 +41,12 @@ def predict(
         part=lookup({name: name for name in PARTS}, part, "part"),
         policy=policy_of(policy) if policy else None,
         limit=limit,
+        replies=replies,
         untrained=untrained,
     )
     count = logic.predict(source, target, plan, quiet=quiet)
-    print(f"wrote {count:,} replies to {target.predictions}; next: hearten evaluate report {target.path}")
+    written = target.predictions if replies else target.likelihoods
+    print(f"wrote {count:,} turns to {written}; next: hearten evaluate report {target.path}")
 
 
 def strategies(

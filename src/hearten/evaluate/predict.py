@@ -2,8 +2,8 @@
 
 Two passes over the test part, both resumable conversation by conversation. The first, one forward pass a
 conversation, gives the likelihood of every gold reply and the system's belief about every strategy: all
-of perplexity, without generating a word. The second generates replies with the strategy first. `--limit`
-bounds the conversations of both, and the signature then names another set of items.
+of perplexity, without generating a word. The second generates replies, the strategy first (`--no-replies`: none).
+`--limit` bounds the conversations of both, and the signature then names another set of items.
 
 A decoding policy other than the recipe's is another set of results, so it gets its own run folder with
 the weights left where they are (`hearten evaluate predict RUN --policy gold --out runs/oracle`).
