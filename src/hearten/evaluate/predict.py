@@ -2,7 +2,7 @@
 
 Two passes over the test part, both resumable conversation by conversation. The first, one forward pass a
 conversation, gives the likelihood of every gold reply and the system's belief about every strategy: all
-of perplexity, without generating a word. The second generates replies, the strategy first (`--no-replies`: none).
+of perplexity, without generating a word. The second generates replies (`--no-replies` leaves it out).
 `--limit` bounds the conversations of both, and the signature then names another set of items.
 
 A decoding policy other than the recipe's is another set of results, so it gets its own run folder with
