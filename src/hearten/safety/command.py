@@ -4,11 +4,12 @@
 line and a file of thousands goes through in batches.
 """
 
+import io
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -37,7 +38,7 @@ def check(
 
 def _arriving() -> Iterator[list[str]]:
     """Whole lines of standard input in groups, as they arrive; broken bytes become replacement signs."""
-    source, rest = sys.stdin.buffer, b""
+    source, rest = cast("io.BufferedReader", sys.stdin.buffer), b""
     while chunk := source.read1(CHUNK):
         *whole, rest = (rest + chunk).split(b"\n")
         if whole:
