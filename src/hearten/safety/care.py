@@ -55,6 +55,8 @@ class Care:
     reopened: bool = False
     denied: bool = False
     just_cleared: bool = False
+    placed: bool = False
+    """Whether the last message named the region for the first time."""
     finding: Finding = field(default_factory=lambda: Finding(crisis=False, severity="none"))
 
     @property
@@ -81,7 +83,9 @@ def walk(
     care = Care(region=default_region, minor=minor)
     for text, finding in zip(texts, findings, strict=True):
         _step(care, normalise(text), finding)
-        care.region = named_region(text) or care.region
+        place = named_region(text)
+        care.placed = place is not None and care.region is None
+        care.region = place or care.region
     return care
 
 
@@ -151,7 +155,9 @@ def _line(care: Care, said: "_Picker", here: Region, kind: str) -> str:
 
 def _staying(care: Care, said: "_Picker", here: Region) -> str:
     parts = [said.one("stay", "denied")] if care.denied and care.calm == 1 else []
-    if care.turn % RESOURCE_EVERY == 0 or care.finding.crisis:
+    if care.placed:
+        parts.append(_line(care, said, here, care.kinds[0]))
+    elif care.turn % RESOURCE_EVERY == 0 or care.finding.crisis:
         parts.append(said.one("resource", "later").format(line=here.best("minor" if care.minor else "crisis")))
     if not parts or care.finding.crisis:
         parts.append(said.one("stay", "quiet"))

@@ -14,6 +14,9 @@ from hearten.safety.normal import normalise, table
 
 SENTENCE = re.compile(r"(?<=[.!?…])\s+|\n+")
 QUOTING = re.compile(r"\b(?:you (?:said|told|mentioned|wrote|feel|felt|think|thought)|told you|he said|she said|they said)\b")
+DEFERRING = re.compile(
+    r"\b(?:ask|asked|talk|talking|speak|speaking|check|discuss|tell|call|with|by)\b.*\b(?:doctor|gp|pharmacist|psychiatrist|prescri\w+|nurse)\b"
+)
 BY_OTHERS = ("promise", "sycophancy", "dependency", "leading")
 """Kinds that are not the supporter's own words when the sentence reports what somebody said."""
 
@@ -71,6 +74,7 @@ def _trespasses(sentence: str, number: int) -> list[Trespass]:
         Trespass(kind=kind, words=match.group().strip(), sentence=number, red=red)
         for kind, red, patterns in _kinds()
         if not (kind in BY_OTHERS and QUOTING.search(plain))
+        if not (kind == "medication" and DEFERRING.search(plain))
         if (match := next((m for pattern in patterns if (m := pattern.search(plain))), None))
     ]
 
