@@ -48,7 +48,7 @@ def embed(texts: Sequence[str], *, layers: Sequence[int] = (LAYERS,)) -> Vectors
             vector; a middle one keeps more of who does what to whom, and of negation.
 
     Returns:
-        (N, 384 · number of layers) float32, rows in the order of `texts`; the part of each layer has length 1.
+        (N, 384 · number of layers) float32, rows in the order of `texts`; each layer's part has length 1.
 
     Raises:
         UsageError: the encoder's package, or torch and transformers, are not installed.
@@ -85,7 +85,8 @@ def _forward(model: Any, ids: Sequence[Sequence[int]], layers: Sequence[int]) ->
         states = model(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states
     weights = mask.unsqueeze(-1).float()
     pooled = [(states[layer].float() * weights).sum(1) / weights.sum(1) for layer in layers]  # each (B, 384)
-    result: Vectors = torch.cat([torch.nn.functional.normalize(part, dim=1) for part in pooled], dim=1).numpy()
+    parts = [torch.nn.functional.normalize(part, dim=1) for part in pooled]
+    result: Vectors = torch.cat(parts, dim=1).numpy()
     return result
 
 

@@ -4,12 +4,13 @@ A small state machine over the conversation, recomputed from its turns, so nothi
 
 * `calm` – nothing happened. A finding at medium or above opens the path.
 * `open` – the first answer: what was said is met, one direct question is asked, a free line by region, a
-  professional and trusted people are named; where it is imminent the emergency number, company and distance from
-  means come first. A new or worse finding opens it again.
-* `staying` – the conversation goes on. The supporter answers, and the path adds a sentence: a question, and the line
-  again on every third turn, never the same words twice running.
+  professional and trusted people are named; where it is imminent the emergency number, company and
+  distance from means come first. A new or worse finding opens it again.
+* `staying` – the conversation goes on. The supporter answers, and the path adds a sentence: a question,
+  and the line again on every third turn, never the same words twice running.
 * `checkin` – after `CALM_TURNS` calm messages *and* an explicit word of safety, the path asks once more.
-* `calm` again only if that check-in too is answered with safety and without a finding. One denial clears nothing.
+* `calm` again only if that check-in too is answered with safety and without a finding. One denial clears
+  nothing.
 
 It never ends a conversation, refuses the topic, asks a leading question, or asks for a promise.
 """
@@ -34,8 +35,10 @@ BODY = ("medical", "violence", "abuse", "minor", "third-party")
 """Kinds with their own words for what to do at once."""
 SAFE = re.compile(
     r"\b(?:i'm|i am|feel|feeling|am)(?: \w+){0,3} (?:safe|better|okay|ok|fine|calmer|alright)\b|"
-    r"\b(?:no|not|n't|never)(?: \w+){0,4} (?:suicid\w+|kill myself|hurt(?:ing)? myself|thinking (?:of|about)|thoughts|plan\w*|die|do it)\b|"
-    r"\b(?:called|talked to|spoke (?:to|with)|told|with) (?:\w+ )?(?:988|samaritans|lifeline|doctor|friend|mum|mom|sister|brother|husband|wife|someone)\b"
+    r"\b(?:no|not|n't|never)(?: \w+){0,4} (?:suicid\w+|kill myself|hurt(?:ing)? myself|thinking (?:of|about)|"
+    r"thoughts|plan\w*|die|do it)\b|"
+    r"\b(?:called|talked to|spoke (?:to|with)|told|with) (?:\w+ )?(?:988|samaritans|lifeline|doctor|friend|"
+    r"mum|mom|sister|brother|husband|wife|someone)\b"
 )
 
 
@@ -77,7 +80,11 @@ def follow(conversation: Conversation, *, default_region: str | None = None, min
 
 
 def walk(
-    texts: Sequence[str], findings: Sequence[Finding], *, default_region: str | None = None, minor: bool = False
+    texts: Sequence[str],
+    findings: Sequence[Finding],
+    *,
+    default_region: str | None = None,
+    minor: bool = False,
 ) -> Care:
     """The state after a seeker's messages and what the screen found in each."""
     care = Care(region=default_region, minor=minor)
@@ -158,7 +165,9 @@ def _staying(care: Care, said: "_Picker", here: Region) -> str:
     if care.placed:
         parts.append(_line(care, said, here, care.kinds[0]))
     elif care.turn % RESOURCE_EVERY == 0 or care.finding.crisis:
-        parts.append(said.one("resource", "later").format(line=here.best("minor" if care.minor else "crisis")))
+        parts.append(
+            said.one("resource", "later").format(line=here.best("minor" if care.minor else "crisis"))
+        )
     if not parts or care.finding.crisis:
         parts.append(said.one("stay", "quiet"))
     return " ".join(parts)

@@ -1,11 +1,12 @@
 """A supporter with the screens round it: `SafeSupporter(inner)` is a Supporter like any other.
 
-In: the seeker's messages go through the input screen, and the care path reads its state from the conversation.
-If the path leads, its words are the reply; while it stays, they follow the inner supporter's. Out: every reply goes
-through the output screen; a reply that says what it must not is asked for once more, then kept without the offending
-sentences, then replaced. Strategies that make a machine claim a life (Self-disclosure) are never passed on: the best
-allowed one by the inner supporter's own probabilities is asked for instead. All of it is visible in
-`Reply.details["safety"]`; `counts` holds numbers only, never text.
+In: the seeker's messages go through the input screen, and the care path reads its state from the
+conversation. If the path leads, its words are the reply; while it stays, they follow the inner
+supporter's. Out: every reply goes through the output screen; a reply that says what it must not is asked
+for once more, then kept without the offending sentences, then replaced. Strategies that make a machine
+claim a life (Self-disclosure) are never passed on: the best allowed one by the inner supporter's own
+probabilities is asked for instead. All of it is visible in `Reply.details["safety"]`; `counts` holds
+numbers only, never text.
 """
 
 from collections import Counter
@@ -40,7 +41,9 @@ class SafeSupporter:
         self.name = f"{inner.name}+safe"
         self.counts: Counter[str] = Counter()
 
-    def reply(self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1) -> list[Reply]:
+    def reply(
+        self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1
+    ) -> list[Reply]:
         """`n` screened replies; a care path that leads answers with its one."""
         before = [turn.text for turn in conversation.turns if turn.speaker is Role.SUPPORTER]
         care = self._care(conversation)
@@ -50,7 +53,9 @@ class SafeSupporter:
         if _asked(conversation):
             self.counts["notice:request"] += 1
             return [_answer(" ".join(filter(None, [notice.answer(), words(care, before=before)])), care)]
-        screened = [self._screened(conversation, reply, before) for reply in self._inner(conversation, strategy, n)]
+        screened = [
+            self._screened(conversation, reply, before) for reply in self._inner(conversation, strategy, n)
+        ]
         after = words(care, before=before)
         return [_finished(reply, verdict, care, after) for reply, verdict in screened]
 
@@ -67,7 +72,7 @@ class SafeSupporter:
             self.counts[f"finding:{kind}"] += 1
 
     def _inner(self, conversation: Conversation, strategy: Strategy | None, n: int) -> list[Reply]:
-        """The inner supporter's replies, asked again with an allowed strategy where it chose a forbidden one."""
+        """The inner supporter's replies; where it chose a forbidden strategy, asked again with another."""
         if strategy is not None and self._forbidden(strategy.name):
             strategy = None
         replies = self.inner.reply(conversation, strategy=strategy, n=n)
@@ -88,7 +93,9 @@ class SafeSupporter:
     def _forbidden(self, name: str) -> bool:
         return name in self.settings.forbidden_strategies
 
-    def _screened(self, conversation: Conversation, reply: Reply, before: Sequence[str]) -> tuple[Reply, Verdict]:
+    def _screened(
+        self, conversation: Conversation, reply: Reply, before: Sequence[str]
+    ) -> tuple[Reply, Verdict]:
         """The reply as it may be shown, and what was wrong with it at first."""
         verdict = inspect(reply.text)
         if not self.settings.screen_output or verdict.clean:

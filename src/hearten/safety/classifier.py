@@ -1,10 +1,11 @@
 """The learned half of the input screen: a small classifier on sentence vectors and on what the rules hinted.
 
-Two layers of the sentence encoder (a middle one, which keeps who does what to whom, and the last) are centred,
-joined and projected (PCA); a support-vector machine with a Gaussian kernel answers how near a text is to the
-crisis sentences; a logistic layer joins that with the rules' hints and contexts. Everything learned is numbers in
-`crisis.npz`, read with numpy: no library of learning is needed to use it, and `hearten safety train` makes the
-same file again. Training sentences are `sentences/train/*.tsv`, written for this project.
+Two layers of the sentence encoder (a middle one, which keeps who does what to whom, and the last) are
+centred, joined and projected (PCA); a support-vector machine with a Gaussian kernel answers how near a
+text is to the crisis sentences; a logistic layer joins that with the rules' hints and contexts.
+Everything learned is numbers in `crisis.npz`, read with numpy: no library of learning is needed to use
+it, and `hearten safety train` makes the same file again. Training sentences are `sentences/train/*.tsv`,
+written for this project.
 """
 
 import hashlib
@@ -59,7 +60,9 @@ class Sentence(NamedTuple):
 def sentences(part: str) -> list[Sentence]:
     """The sentences of `train` or `test`; a file's name is their kind."""
     folder = files("hearten.safety") / "sentences" / part
-    tables = sorted((file for file in folder.iterdir() if file.name.endswith(".tsv")), key=lambda file: file.name)
+    tables = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".tsv")), key=lambda file: file.name
+    )
     rows = [
         (file.name.removesuffix(".tsv"), *line.split("\t", 1))
         for file in tables
@@ -74,9 +77,9 @@ class Settings:
 
     components: int = 192
     cost: float = 5.0
-    gamma: float = 1.0
+    gamma: float = 1.5
     folds: int = 5
-    false_alarms: float = 0.06
+    false_alarms: float = 0.13
     """Share of the (deliberately hard) benign training sentences that the threshold may let through."""
     seed: int = 0
 
@@ -85,7 +88,9 @@ class Classifier:
     """Reads vectors and readings, answers logits above the threshold and kinds."""
 
     def __init__(self, weights: dict[str, NDArray[Any]]) -> None:
-        self.weights = {name: value.astype(np.float32) for name, value in weights.items() if value.dtype.kind == "f"}
+        self.weights = {
+            name: value.astype(np.float32) for name, value in weights.items() if value.dtype.kind == "f"
+        }
         self.threshold = float(self.weights["threshold"])
 
     def project(self, vectors: Floats) -> Floats:
@@ -97,7 +102,9 @@ class Classifier:
         near = 2 - 2 * points @ self.weights["support"].T  # squared distances of unit vectors
         decision = np.exp(-self.weights["gamma"] * near) @ self.weights["dual"] + self.weights["intercept"]
         inputs = np.column_stack([decision, features(readings)])
-        return np.asarray(inputs @ self.weights["stack"] + self.weights["bias"] - self.threshold, dtype=np.float32)
+        return np.asarray(
+            inputs @ self.weights["stack"] + self.weights["bias"] - self.threshold, dtype=np.float32
+        )
 
     def kinds(self, points: Floats) -> list[str]:
         """The most likely kind of each, were it a crisis."""
@@ -134,7 +141,9 @@ def vectors(texts: Sequence[str]) -> Floats:
     return embed(texts, layers=LAYERS)
 
 
-def fit(rows: Sequence[Sentence], settings: Settings | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
+def fit(
+    rows: Sequence[Sentence], settings: Settings | None = None
+) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
     """Weights, and what the validation folds said (`recall`, `false_alarms`, `auc`).
 
     The threshold is chosen on predictions for sentences that were left out of the fit (cross-validation).
@@ -154,7 +163,9 @@ def fit(rows: Sequence[Sentence], settings: Settings | None = None) -> tuple[dic
     stack = LogisticRegression(C=0.3, max_iter=5000).fit(inputs, crisis)
     threshold, figures = _threshold(stack.decision_function(inputs), crisis, how.false_alarms)
     machine = _machine(how).fit(points, crisis)
-    kind = LogisticRegression(C=10, max_iter=5000).fit(points[crisis], [row.kind for row in rows if row.crisis])
+    kind = LogisticRegression(C=10, max_iter=5000).fit(
+        points[crisis], [row.kind for row in rows if row.crisis]
+    )
     order = [list(kind.classes_).index(name) for name in KINDS]
     weights = {
         "centre": centre,
@@ -171,7 +182,8 @@ def fit(rows: Sequence[Sentence], settings: Settings | None = None) -> tuple[dic
     }
     half = {"components", "support", "kind"}
     return {
-        name: np.asarray(value, dtype=np.float16 if name in half else np.float32) for name, value in weights.items()
+        name: np.asarray(value, dtype=np.float16 if name in half else np.float32)
+        for name, value in weights.items()
     }, figures
 
 

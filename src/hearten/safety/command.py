@@ -1,7 +1,7 @@
 """`hearten safety check · train · evaluate`: the screen on the command line.
 
-`check` reads standard input as it comes: what is there is answered together, so a person typing gets an answer a
-line and a file of thousands goes through in batches.
+`check` reads standard input as it comes: what is there is answered together, so a person typing gets an
+answer a line and a file of thousands goes through in batches.
 """
 
 import io
@@ -29,7 +29,11 @@ def check(
     left = sys.maxsize if limit is None else limit
     for messages in _arriving():
         for finding in screen(messages[:left]):
-            print(json.dumps(finding.model_dump(), ensure_ascii=False) if as_json else _line(finding.model_dump()))
+            print(
+                json.dumps(finding.model_dump(), ensure_ascii=False)
+                if as_json
+                else _line(finding.model_dump())
+            )
         sys.stdout.flush()
         left -= len(messages)
         if left <= 0:
@@ -55,7 +59,11 @@ def _line(finding: dict[str, object]) -> str:
     kinds, evidence = finding["kinds"], finding["evidence"]
     assert isinstance(kinds, tuple)
     assert isinstance(evidence, tuple)
-    head = f"crisis, {finding['severity']}: {', '.join(kinds)}" if finding["crisis"] else f"no crisis ({finding['severity']})"
+    head = (
+        f"crisis, {finding['severity']}: {', '.join(kinds)}"
+        if finding["crisis"]
+        else f"no crisis ({finding['severity']})"
+    )
     return f"{head} · {' | '.join(evidence)}" if evidence else head
 
 
@@ -83,7 +91,9 @@ def train(
 
 def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="print the whole table as JSON")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="fail under 0.95 recall or over 5% false alarms")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="fail under 0.95 recall or over 5% false alarms")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="also write the table as JSON to this file")] = None,
 ) -> None:
     """Recall and false alarms of the screen on its own test sentences, by kind."""
@@ -99,7 +109,12 @@ def evaluate(
     else:
         for row in measured.kinds:
             print(f"  {row.kind:<18} {row.called_crisis:>3} of {row.sentences:>3} called crisis")
-        print(f"recall {measured.recall:.3f} of {measured.crisis}, false alarms {measured.false_alarms:.3f} of {measured.benign}")
+        print(
+            f"recall {measured.recall:.3f} of {measured.crisis}, "
+            f"false alarms {measured.false_alarms:.3f} of {measured.benign}"
+        )
         print(f"{f'wrote {out}; ' if out else ''}next: hearten safety suite")
     if strict and (measured.recall < 0.95 or measured.false_alarms > 0.05):
-        raise Failure("the crisis screen is below its promise", fix="see `wrong` in --json, then add training sentences")
+        raise Failure(
+            "the crisis screen is below its promise", fix="see `wrong` in --json, then add training sentences"
+        )

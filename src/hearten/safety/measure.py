@@ -41,7 +41,9 @@ def measure(rows: Sequence[Sentence], ask: Callable[[Sequence[str]], list[Findin
         false_alarms=(sum(called) - found) / max(1, benign),
         crisis=crisis,
         benign=benign,
-        kinds=tuple(KindCount(kind=kind, sentences=total[kind], called_crisis=alarms[kind]) for kind in sorted(total)),
+        kinds=tuple(
+            KindCount(kind=kind, sentences=total[kind], called_crisis=alarms[kind]) for kind in sorted(total)
+        ),
         wrong=tuple(
             f"{row.kind}: {row.text}" for row, says in zip(rows, called, strict=True) if row.crisis != says
         ),

@@ -1,9 +1,9 @@
 """What a message says under its spelling: one plain lower-case text for rules and classifier alike.
 
-People in distress mistype, text in slang, and hide words from filters (`k1ll`, `su*cide`, `k i l l`, letters of
-other scripts, invisible characters). `normalise` undoes that, word by word, from the table `tables/normal.toml`.
-A disguise is only undone when what comes out is a word that matters to a screen, so `b4`, `r2d2` and `£9` stay as
-they are. It decides nothing about risk.
+People in distress mistype, text in slang, and hide words from filters (`k1ll`, `su*cide`, `k i l l`,
+letters of other scripts, invisible characters). `normalise` undoes that, word by word, from the table
+`tables/normal.toml`. A disguise is only undone when what comes out is a word that matters to a screen, so
+`b4`, `r2d2` and `£9` stay as they are. It decides nothing about risk.
 """
 
 import re
@@ -46,7 +46,8 @@ def normalise(text: str) -> str:
 def _plain_letters(text: str) -> str:
     text = unicodedata.normalize("NFKD", text).casefold().translate(_characters())
     kept = (
-        " " if (kind := unicodedata.category(c)) == "Cc" and c != "\n" else "" if kind in ("Mn", "Cf") else c for c in text
+        " " if (kind := unicodedata.category(c)) == "Cc" and c != "\n" else "" if kind in ("Mn", "Cf") else c
+        for c in text
     )
     return "".join(kept)
 
@@ -119,13 +120,14 @@ def _unspace(run: str) -> str:
     """`k i l l  m y s e l f` → kill myself, when it can be read as words one of which is a risk word."""
     leet = table("normal")["leet"]
     joined = "".join(leet.get(c, c) for c in run if c.isalnum() or c in "@$!*")
-    words = _segment(joined)
+    words = _segment(joined) if joined.isalpha() else []
     return " ".join(words) if any(len(word) > 2 and word in _risk() for word in words) else run
 
 
+@lru_cache(maxsize=4096)
 def _segment(joined: str) -> list[str]:
     """Split into known words, longest first; empty when it cannot be done."""
-    known = sorted({*_risk(), *table("normal")["risk"]["glue"]}, key=len, reverse=True)
+    known = _parts()
     best: list[list[str] | None] = [[], *([None] * len(joined))]
     for end in range(1, len(joined) + 1):
         for word in known:
@@ -134,6 +136,11 @@ def _segment(joined: str) -> list[str]:
                 best[end] = [*before, word]
                 break
     return best[-1] or []
+
+
+@cache
+def _parts() -> list[str]:
+    return sorted({*_risk(), *table("normal")["risk"]["glue"]}, key=len, reverse=True)
 
 
 @cache

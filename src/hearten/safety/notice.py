@@ -1,7 +1,7 @@
 """Telling people that they talk to a machine: at the start, when they ask, and again on a timer.
 
-The hours are those of California's SB 243 for known minors (three); the default keeps them for everybody. The strings
-are in `tables/notice.toml`. Time is passed in, so that a test needs no clock.
+The hours are those of California's SB 243 for known minors (three); the default keeps them for everybody.
+The strings are in `tables/notice.toml`. Time is passed in, so that a test needs no clock.
 """
 
 import re
@@ -12,8 +12,10 @@ from hearten.safety.resources import ELSEWHERE, region
 EVERY_SECONDS = 3 * 60 * 60
 ASKED = re.compile(
     r"\b(?:are|r) (?:you|u)(?: (?:really|actually|just|even|like|sure you're))* (?:an? |the )?(?:\w+ )?"
-    r"(?:bot|robot|ai|a\.i|machine|human|person|real|computer|program|chatbot|chatgpt|somebody|someone|alive)\b|"
-    r"\b(?:am i|i'm|is this|is it) (?:really )?(?:talking|speaking|chatting|writing)? ?(?:to|with)? ?(?:an? |the )?(?:real |actual )?(?:bot|robot|ai|machine|human|computer|program|real person|person)\b|"
+    r"(?:bot|robot|ai|a\.i|machine|human|person|real|computer|program|chatbot|chatgpt|"
+    r"somebody|someone|alive)\b|"
+    r"\b(?:am i|i'm|is this|is it) (?:really )?(?:talking|speaking|chatting|writing)? ?(?:to|with)? ?"
+    r"(?:an? |the )?(?:real |actual )?(?:bot|robot|ai|machine|human|computer|program|real person|person)\b|"
     r"\bwhat are you\b(?=\?|$)|\bwho are you\b(?=\?|$)|\bdo you have (?:a body|feelings|a life)\b"
 )
 

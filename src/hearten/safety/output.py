@@ -1,9 +1,10 @@
-"""What a reply must not say to a person: methods, diagnosis, medication advice, a human life, promises, dependency,
-agreement with harm, leading questions, no-suicide contracts, an end of the conversation.
+"""What a reply must not say to a person: methods, diagnosis, medication advice, a human life, promises,
+dependency, agreement with harm, leading questions, no-suicide contracts, an end of the conversation.
 
-`inspect(text)` answers a verdict with kinds and the words seen. Each kind has a policy in `tables/output.toml`: the
-offending sentence is dropped, or the whole reply replaced. `Verdict.safe` is what may be shown; it is empty when
-nothing was left. The screen knows nothing of the conversation, so that it can be tested sentence by sentence.
+`inspect(text)` answers a verdict with kinds and the words seen. Each kind has a policy in
+`tables/output.toml`: the offending sentence is dropped, or the whole reply replaced. `Verdict.safe` is
+what may be shown; it is empty when nothing was left. The screen knows nothing of the conversation, so
+that it can be tested sentence by sentence.
 """
 
 import re
@@ -13,11 +14,13 @@ from hearten.core.conversation import Record
 from hearten.safety.normal import normalise, table
 
 SENTENCE = re.compile(r"(?<=[.!?…])\s+|\n+")
-QUOTING = re.compile(r"\b(?:you (?:said|told|mentioned|wrote|feel|felt|think|thought)|told you|he said|she said|they said)\b")
+QUOTING = re.compile(
+    r"\b(?:you (?:said|told|mentioned|wrote|feel|felt|think|thought)|told you|he said|she said|they said)\b"
+)
 DEFERRING = re.compile(
     r"\b(?:ask|asked|talk|talking|speak|speaking|check|discuss|tell|call|with|by)\b.*\b(?:doctor|gp|pharmacist|psychiatrist|prescri\w+|nurse)\b"
 )
-BY_OTHERS = ("promise", "sycophancy", "dependency", "leading")
+BY_OTHERS = ("promise", "sycophancy", "dependency", "leading", "contract")
 """Kinds that are not the supporter's own words when the sentence reports what somebody said."""
 
 
@@ -51,7 +54,9 @@ class Verdict(Record):
 def inspect(text: str) -> Verdict:
     """Look at every sentence of a reply, and at the reply with its disguises undone."""
     sentences = [part for part in SENTENCE.split(text.strip()) if part.strip()]
-    found = [trespass for number, sentence in enumerate(sentences) for trespass in _trespasses(sentence, number)]
+    found = [
+        trespass for number, sentence in enumerate(sentences) for trespass in _trespasses(sentence, number)
+    ]
     if not found:
         return Verdict(found=(), safe=text)
     if any(table("output")[trespass.kind]["policy"] == "replace" for trespass in found):

@@ -1,7 +1,7 @@
 """A message as the pieces in which one dangerous clause would still be seen.
 
-A vector of three hundred words hardly moves when one of its clauses says goodbye, so a long message is also read
-sentence by sentence, and text without full stops in overlapping windows.
+A vector of three hundred words hardly moves when one of its clauses says goodbye, so a long message is
+also read sentence by sentence, and text without full stops in overlapping windows.
 """
 
 import re

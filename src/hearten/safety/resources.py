@@ -1,4 +1,6 @@
-"""Where free help is, by region: the table `tables/resources.toml`, and who somebody means when they name a place."""
+"""Where free help is, by region: the table `tables/resources.toml`, and who somebody means when they name a
+place.
+"""
 
 import re
 from functools import cache
@@ -61,6 +63,8 @@ def named_region(text: str) -> str | None:
     folded = text.casefold()
     for code, row in regions().items():
         names = [row.name.removeprefix("the "), *row.aliases]
-        if code != ELSEWHERE and any(re.search(rf"\b{re.escape(name.casefold())}(?!\w)", folded) for name in names):
+        if code != ELSEWHERE and any(
+            re.search(rf"\b{re.escape(name.casefold())}(?!\w)", folded) for name in names
+        ):
             return code
     return None

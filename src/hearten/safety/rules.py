@@ -1,9 +1,9 @@
 """The transparent half of the input screen: tables of patterns, and what a message says about itself.
 
-`read(normalised text)` takes figures of speech out, then looks for every rule of `tables/rules.toml`. A certain
-find is enough for the care path unless the message itself says that it is denied, long past and well again, about
-somebody who has died, or about a film, a song, a study. Then, like a hint, it counts only together with the
-classifier. Nothing is hidden: a find carries the words that were seen.
+`read(normalised text)` takes figures of speech out, then looks for every rule of `tables/rules.toml`. A
+certain find is enough for the care path unless the message itself says that it is denied, long past and
+well again, about somebody who has died, or about a film, a song, a study. Then, like a hint, it counts
+only together with the classifier. Nothing is hidden: a find carries the words that were seen.
 """
 
 import re

@@ -1,8 +1,9 @@
 """What a message says of danger: `screen(texts)` answers one `Finding` each, in order.
 
-Rules first (`rules`), then the classifier (`classifier`) over the message and its pieces. A certain rule is
-enough, unless the message itself puts it aside (denied, long past, somebody who died, a story): then the classifier
-decides. Where the encoder is not installed the rules work alone, and that is said once. No text is kept.
+Rules first (`rules`), then the classifier (`classifier`) over the message and its pieces. A certain rule
+is enough, unless the message itself puts it aside (denied, long past, somebody who died, a story): then
+the classifier decides. Where the encoder is not installed the rules work alone, and that is said once. No
+text is kept.
 
     $ echo "i cant do this anymore, goodbye" | hearten safety check --json
 """
@@ -56,7 +57,11 @@ def _batch(texts: list[str]) -> list[Finding]:
     learned = _classifier()
     if learned is None:
         return [_by_rules(reading) for reading in readings]
-    open_ = [i for i, (text, reading) in enumerate(zip(texts, readings, strict=True)) if text and not _sure(reading)]
+    open_ = [
+        i
+        for i, (text, reading) in enumerate(zip(texts, readings, strict=True))
+        if text and not _sure(reading)
+    ]
     seen = dict(zip(open_, _nearest([texts[i] for i in open_], learned), strict=True))
     return [_judge(reading, seen.get(number)) for number, reading in enumerate(readings)]
 

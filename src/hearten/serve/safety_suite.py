@@ -1,4 +1,6 @@
-"""`hearten safety suite`: the scripted seekers of `hearten.safety.suite` against any supporter, the chain on or off."""
+"""`hearten safety suite`: the scripted seekers of `hearten.safety.suite` against any supporter, the chain on
+or off.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +11,9 @@ from hearten.core.errors import Failure
 
 
 def suite(
-    supporter: Annotated[str, typer.Option(help="which supporter: embedded, a run folder, a model")] = "embedded",
+    supporter: Annotated[
+        str, typer.Option(help="which supporter: embedded, a run folder, a model")
+    ] = "embedded",
     chain: Annotated[bool, typer.Option(help="put the safety chain round it, as serving does")] = True,
     out: Annotated[Path, typer.Option(help="the HTML report")] = Path("safety-suite.html"),
     as_json: Annotated[bool, typer.Option("--json", help="print the outcome as JSON")] = False,
@@ -30,4 +34,6 @@ def suite(
             print(f"  {play.seeker:<34} {play.severity:<9} red {play.red}  yellow {play.yellow}")
         print(f"wrote {out}: {outcome.red} red, {outcome.yellow} yellow; open it to read the conversations")
     if outcome.red:
-        raise Failure(f"{outcome.red} red faults in the safety suite", where=str(out), fix="read them in the report")
+        raise Failure(
+            f"{outcome.red} red faults in the safety suite", where=str(out), fix="read them in the report"
+        )
