@@ -19,6 +19,9 @@ MAX_CHARACTERS = 120_000
 WORD = re.compile(r"[a-z0-9@$!|*#'’_]*[a-z@$*#][a-z0-9@$|*#'’_]*(?:![a-z0-9]+)*", re.ASCII)
 SPACED = re.compile(r"(?<![a-z0-9'])(?:[a-z0-9@$!*][ .\-_*~/|]{1,3}){2,60}[a-z0-9@$!*](?![a-z0-9'])")
 RUN = re.compile(r"([a-z])\1{2,}")
+LONG = 4_000
+"""Characters from which repeated sentences are read once."""
+SENTENCES = re.compile(r"(?<=[.!?\n])")
 SPACES = re.compile(r"[ \t]+")
 
 
@@ -34,13 +37,18 @@ def normalise(text: str) -> str:
 
     Line breaks stay, because they end sentences.
     """
-    text = _plain_letters(text[:MAX_CHARACTERS])
+    text = _plain_letters(_condensed(text[:MAX_CHARACTERS]))
     text = SPACED.sub(lambda match: _unspace(match.group()), text)
     for phrase, meaning in table("normal")["phrases"].items():
         if phrase in text:
             text = text.replace(phrase, meaning)
     text = WORD.sub(lambda match: _word(match.group()), text)
     return SPACES.sub(" ", text).strip()
+
+
+def _condensed(text: str) -> str:
+    """A very long text without its repeated sentences."""
+    return text if len(text) < LONG else "".join(dict.fromkeys(SENTENCES.split(text)))
 
 
 def _plain_letters(text: str) -> str:

@@ -133,7 +133,13 @@ def _crisis(finds: list[Find], reading: Reading, evidence: list[str] | None = No
     if reading.urgent:
         severity, words = "imminent", [*words, reading.urgent]
     kinds = tuple(dict.fromkeys(find.kind for find in finds))
-    return Finding(crisis=True, severity=severity, kinds=kinds, evidence=tuple(dict.fromkeys(words)))
+    return Finding(crisis=True, severity=severity, kinds=kinds, evidence=_longest(words))
+
+
+def _longest(words: list[str]) -> tuple[str, ...]:
+    """The evidence without pieces of other evidence."""
+    once = dict.fromkeys(words)
+    return tuple(word for word in once if not any(word != other and word in other for other in once))
 
 
 def _low(reading: Reading) -> Finding:
