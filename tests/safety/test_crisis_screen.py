@@ -129,7 +129,7 @@ def test_the_promise_on_the_projects_own_test_sentences():
     assert measured.false_alarms <= 0.05, measured.wrong
 
 
-RECALL_HELD = 0.93
+RECALL_HELD = 0.95
 """A little under what docs/cards/crisis-screen.md reports, for other processors' rounding."""
 
 
