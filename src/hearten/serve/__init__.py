@@ -1,4 +1,5 @@
 """Stage 8, talking: reads a run folder or the name of a chat model; writes a saved conversation when asked.
 
-`terminal` is `hearten chat`. Whatever answers is a `core.supporter.Supporter`.
+`terminal` is `hearten chat`; `safety_suite` plays scripted seekers against any supporter. Whatever answers
+is a `core.supporter.Supporter`, with the screens of `safety` round it unless an experiment leaves them out.
 """
