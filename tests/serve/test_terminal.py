@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from hearten.core.jsonl import read_records
 from hearten.core.records import Reply
 from hearten.core.supporter import StreamingSupporter
 from hearten.core.taxonomy import Strategy, label_set
-from hearten.serve.terminal import NOTICE, Chat, talk
+from hearten.safety import notice
+from hearten.serve.terminal import Chat, talk
 
 
 class Echo:
@@ -57,7 +59,7 @@ def test_the_fake_is_a_streaming_supporter() -> None:
 
 
 def test_a_chat_begins_by_saying_that_it_is_an_ai() -> None:
-    assert run(Chat(Echo())).replace("\n", " ").startswith(NOTICE[:60])
+    assert run(Chat(Echo())).replace("\n", " ").startswith(notice.start()[:60])
 
 
 def test_the_first_turn_works_and_shows_its_strategy() -> None:
@@ -122,3 +124,31 @@ def test_forcing_and_saving_refuse_what_cannot_be() -> None:
         chat.force("hug")
     with pytest.raises(UsageError):
         chat.save(Path("never.jsonl"))
+
+
+def test_a_streamed_reply_shows_whole_screened_sentences_and_takes_none_back() -> None:
+    from hearten.safety.chain import SafeSupporter
+
+    class Claims(Echo):
+        def stream(self, conversation: Conversation, *, strategy: Strategy | None = None) -> Iterator[Reply]:
+            said = "That sounds hard. What happened then? As a mother myself I know it. Tell me more."
+            for end in range(1, len(said) + 1):
+                yield Reply(text=said[:end], strategy=label_set("esconv").find("Qu"))
+
+    chat = Chat(SafeSupporter(Claims()))
+    grown = [reply.text for reply in chat.say("my son left home")]
+    assert grown[-1] == "That sounds hard. What happened then?"
+    assert all(later.startswith(earlier) for earlier, later in pairwise(grown))
+
+
+def test_a_forbidden_strategy_is_exchanged_before_a_word_is_shown() -> None:
+    from hearten.safety.chain import SafeSupporter
+
+    class Discloses(Echo):
+        def stream(self, conversation: Conversation, *, strategy: Strategy | None = None) -> Iterator[Reply]:
+            chosen = strategy or label_set("esconv").find("Self-disclosure")
+            beliefs = {"Self-disclosure": 0.6, "Reflection of feelings": 0.3, "Question": 0.1}
+            yield Reply(text="You miss her.", strategy=chosen, probabilities=beliefs)
+
+    replies = list(SafeSupporter(Discloses()).stream(Chat(Echo()).conversation))
+    assert {reply.strategy.name for reply in replies if reply.strategy} == {"Reflection of feelings"}

@@ -9,17 +9,21 @@ probabilities is asked for instead. All of it is visible in `Reply.details["safe
 numbers only, never text.
 """
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hearten.core.conversation import Conversation, Role
 from hearten.core.records import Reply
-from hearten.core.supporter import Supporter
+from hearten.core.supporter import StreamingSupporter, Supporter
 from hearten.core.taxonomy import Strategy
 from hearten.safety import notice
 from hearten.safety.care import Care, follow, words
 from hearten.safety.output import Verdict, fallback, inspect
+
+FINISHED = re.compile(r"[.!?…]+[\"'”’)]*(?=\s)")
+"""The end of a sentence after which another begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +49,70 @@ class SafeSupporter:
         self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1
     ) -> list[Reply]:
         """`n` screened replies; a care path that leads answers with its one."""
-        before = [turn.text for turn in conversation.turns if turn.speaker is Role.SUPPORTER]
-        care = self._care(conversation)
-        self._count(care)
-        if care.leads:
-            return [_answer(words(care, before=before), care)]
-        if _asked(conversation):
-            self.counts["notice:request"] += 1
-            return [_answer(" ".join(filter(None, [notice.answer(), words(care, before=before)])), care)]
+        before, care, own = self._begin(conversation)
+        if own is not None:
+            return [own]
         screened = [
             self._screened(conversation, reply, before) for reply in self._inner(conversation, strategy, n)
         ]
         after = words(care, before=before)
         return [_finished(reply, verdict, care, after) for reply, verdict in screened]
+
+    def stream(self, conversation: Conversation, *, strategy: Strategy | None = None) -> Iterator[Reply]:
+        """The reply as it grows, a screened sentence at a time; what was shown is never taken back.
+
+        The inner supporter is cut off at its first sentence that must not be said; if that is the very
+        first one, it is asked again as `reply` does.
+        """
+        before, care, own = self._begin(conversation)
+        if own is not None:
+            yield own
+            return
+        after, shown, last = words(care, before=before), "", Reply(text="")
+        for last in self._inner_stream(conversation, strategy):
+            whole = _whole_sentences(last.text)
+            if self.settings.screen_output and not inspect(whole).clean:
+                break
+            shown = whole
+            yield last.model_copy(update={"text": shown})
+        verdict = inspect(last.text) if self.settings.screen_output else Verdict(found=(), safe=last.text)
+        if verdict.clean:
+            yield _finished(last, verdict, care, after)
+        elif shown:
+            self.counts.update([*(f"output:{kind}" for kind in verdict.kinds), "output:rewritten"])
+            yield _finished(last.model_copy(update={"text": shown}), verdict, care, after)
+        else:
+            reply, verdict = self._screened(conversation, last, before)
+            yield _finished(reply, verdict, care, after)
+
+    def _begin(self, conversation: Conversation) -> tuple[list[str], Care, Reply | None]:
+        """(the supporter's earlier words, the care path, the chain's own reply where it has one)."""
+        before = [turn.text for turn in conversation.turns if turn.speaker is Role.SUPPORTER]
+        care = self._care(conversation)
+        self._count(care)
+        if care.leads:
+            return before, care, _answer(words(care, before=before), care)
+        if _asked(conversation):
+            self.counts["notice:request"] += 1
+            told = " ".join(filter(None, [notice.answer(), words(care, before=before)]))
+            return before, care, _answer(told, care)
+        return before, care, None
+
+    def _inner_stream(self, conversation: Conversation, strategy: Strategy | None) -> Iterator[Reply]:
+        """The inner supporter's growing reply, under an allowed strategy."""
+        if strategy is not None and self._forbidden(strategy.name):
+            strategy = None
+        if not isinstance(self.inner, StreamingSupporter):
+            yield from self._inner(conversation, strategy, 1)
+            return
+        growing = self.inner.stream(conversation, strategy=strategy)
+        first = next(growing)
+        if first.strategy is not None and self._forbidden(first.strategy.name):
+            self.counts["strategy:forbidden"] += 1
+            yield from self.inner.stream(conversation, strategy=self._next_best(conversation, first))
+            return
+        yield first
+        yield from growing
 
     def _care(self, conversation: Conversation) -> Care:
         how = self.settings
@@ -106,6 +161,12 @@ class SafeSupporter:
         text = second.safe or verdict.safe or fallback(len(before), " ".join(before))
         self.counts["output:retried" if second.clean else "output:rewritten"] += 1
         return again.model_copy(update={"text": text}), verdict
+
+
+def _whole_sentences(text: str) -> str:
+    """`text` up to its last finished sentence."""
+    ends = [match.end() for match in FINISHED.finditer(text)]
+    return text[: ends[-1]].rstrip() if ends else ""
 
 
 def _asked(conversation: Conversation) -> bool:

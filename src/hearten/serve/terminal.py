@@ -16,11 +16,8 @@ from hearten.core.jsonl import write_records
 from hearten.core.records import Reply
 from hearten.core.supporter import StreamingSupporter
 from hearten.core.taxonomy import Strategy, label_set
+from hearten.safety import notice
 
-NOTICE = (
-    "You are talking to an AI, not a person and not a therapist. If you are in danger, call your local "
-    "emergency number; findahelpline.com lists people who listen, free, at any hour."
-)
 HELP = "/strategy NAME force the next one · /undo · /save FILE · /help · /quit"
 
 
@@ -89,7 +86,7 @@ class Chat:
 
 def talk(chat: Chat, console: Console, ask: Callable[[str], str] = input) -> None:
     """Talk until `/quit` or the end of the input."""
-    console.print(NOTICE, style="bold", highlight=False)
+    console.print(notice.start(), style="bold", highlight=False)
     console.print(f"[dim]{chat.supporter.name} · {HELP}[/dim]", highlight=False)
     while True:
         try:
