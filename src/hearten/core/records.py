@@ -70,6 +70,10 @@ class LikelihoodRow(Record):
     """Negative log-likelihood of the gold strategy token, where the system has one."""
     strategy_fed: Literal["gold", "predicted", "none"]
     """Which strategy the model was given before the reply's tokens were scored."""
+    turns_total: int | None = None
+    gold_strategy: str | None = None
+    probabilities: dict[str, float] | None = None
+    """The model's belief about the strategy, by canonical name: strategies are scored without a word."""
     tokenizer: str
 
 

@@ -25,7 +25,9 @@ def predict(
     part: Annotated[str, typer.Option(help="test or valid")] = "test",
     untrained: Annotated[bool, typer.Option("--untrained", help="the system before any training")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="only the first conversations")] = None,
-    replies: Annotated[bool, typer.Option("--replies/--no-replies", help="no: only likelihoods")] = True,
+    replies: Annotated[
+        int | None, typer.Option(min=0, help="conversations also answered in words; 0: none")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Replies and likelihoods of a run for every test turn; run it again to go on where it stopped."""
@@ -45,8 +47,7 @@ def predict(
         untrained=untrained,
     )
     count = logic.predict(source, target, plan, quiet=quiet)
-    written = target.predictions if replies else target.likelihoods
-    print(f"wrote {count:,} turns to {written}; next: hearten evaluate report {target.path}")
+    print(f"scored {count:,} turns in {target.path}; next: hearten evaluate report {target.path}")
 
 
 def strategies(

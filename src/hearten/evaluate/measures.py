@@ -120,11 +120,10 @@ def _strategies(
     origin: Origin, missing: list[str], resamples: int, seed: int
 ) -> strategies.StrategyReport | None:
     if not origin.predictions:
-        missing.append(
-            "strategies and replies: there are no predictions (hearten evaluate predict makes them)"
-        )
+        missing.append("replies: there are no predictions (hearten evaluate predict makes them)")
+    if not origin.beliefs:
         return None
-    if not any(p.gold_strategy and (p.strategy or p.probabilities) for p in origin.predictions):
+    if not any(p.gold_strategy and (p.strategy or p.probabilities) for p in origin.beliefs):
         missing.append("strategies: the predictions carry none")
         return None
     return strategies.report(origin, resamples=resamples, seed=seed)

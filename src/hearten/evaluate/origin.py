@@ -46,6 +46,25 @@ class Origin:
         """Whether the items are exactly the test part the run was made for."""
         return self.manifest is None or self.manifest.split_hash == self.split
 
+    @cached_property
+    def beliefs(self) -> tuple[Prediction, ...]:
+        """What strategies are scored on: the predictions, or the likelihoods' beliefs where they are more."""
+        believed = tuple(
+            Prediction(
+                conversation_id=row.conversation_id,
+                index=row.index,
+                turns_total=row.turns_total,
+                context=(),
+                reference="",
+                hypothesis="",
+                gold_strategy=row.gold_strategy,
+                probabilities=row.probabilities,
+            )
+            for row in self.likelihoods
+            if row.probabilities and row.turns_total
+        )
+        return believed if len(believed) > len(self.predictions) else self.predictions
+
     @property
     def keys(self) -> set[tuple[str, int]]:
         """(conversation, position) of every scored item."""
@@ -82,6 +101,15 @@ def open_origin(path: Path, *, limit: int | None = None) -> Origin:
         run=run,
         manifest=run.manifest,
     )
+
+
+def need_beliefs(origin: Origin) -> tuple[Prediction, ...]:
+    """What the strategies of an origin are scored on.
+
+    Raises:
+        UsageError: there is nothing; with the command that makes it.
+    """
+    return origin.beliefs or need_predictions(origin).predictions
 
 
 def need_predictions(origin: Origin) -> Origin:

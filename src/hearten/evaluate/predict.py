@@ -2,13 +2,14 @@
 
 Two passes over the test part, both resumable conversation by conversation. The first, one forward pass a
 conversation, gives the likelihood of every gold reply and the system's belief about every strategy: all
-of perplexity, without generating a word. The second generates replies (`--no-replies` leaves it out).
-`--limit` bounds the conversations of both, and the signature then names another set of items.
+of perplexity and strategy accuracy, without generating a word. The second generates replies; `--replies N`
+answers only the first N conversations, `--limit N` bounds both passes.
 
 A decoding policy other than the recipe's is another set of results, so it gets its own run folder with
 the weights left where they are (`hearten evaluate predict RUN --policy gold --out runs/oracle`).
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,8 +41,8 @@ class Plan:
     """None is the recipe's own policy."""
     limit: int | None = None
     """Only the first so many conversations of the part."""
-    replies: bool = True
-    """False stops after the likelihoods: perplexity needs no words."""
+    replies: int | None = None
+    """Conversations that are also answered in words; None answers all, 0 none."""
     untrained: bool = False
     """The system as it is before training: the baseline."""
 
@@ -60,8 +61,8 @@ def predict(source: RunFolder, target: RunFolder, plan: Plan, *, quiet: bool = F
     _claim(source, target, policy, plan)
     system = load_system(source, untrained=plan.untrained)
     _write_likelihoods(system, target, groups, quiet)
-    if plan.replies:
-        _write_predictions(system, target, groups, decoding, policy, quiet)
+    answered = groups[: plan.replies]
+    _write_predictions(system, target, answered, decoding, policy, quiet)
     return sum(map(len, groups))
 
 
@@ -138,8 +139,17 @@ def _likelihood_row(
             "strategy_nll": spent,
             "strategy_fed": fed,
             "tokenizer": tokenizer,
+            "turns_total": example.turns_total,
+            "gold_strategy": gold.name if gold else None,
+            "probabilities": _believed(system, beliefs),
         }
     )
+
+
+def _believed(system: System, logprobs: Sequence[float] | None) -> dict[str, float] | None:
+    if logprobs is None:
+        return None
+    return {s.name: round(math.exp(v), 5) for s, v in zip(system.labels, logprobs, strict=True)}
 
 
 def _write_predictions(

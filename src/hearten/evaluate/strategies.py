@@ -22,7 +22,7 @@ from hearten.core.progress_intervals import INTERVALS
 from hearten.core.progress_intervals import interval as progress_interval
 from hearten.core.records import Prediction, Score
 from hearten.core.taxonomy import LabelSet
-from hearten.evaluate.origin import Origin, infer_label_set, need_predictions
+from hearten.evaluate.origin import Origin, infer_label_set, items_hash, need_beliefs
 from hearten.evaluate.signature import signature
 from hearten.evaluate.significance import interval
 from hearten.evaluate.statistics import Array, Combine, ItemStatistics, ratio
@@ -80,7 +80,7 @@ def report(origin: Origin, *, resamples: int = 1000, seed: int = 13) -> Strategy
         UsageError: no predictions.
         Failure: no prediction has both a gold strategy and a choice, or names are unknown.
     """
-    predictions = need_predictions(origin).predictions
+    predictions = need_beliefs(origin)
     labels = infer_label_set(predictions)
     items = [p for p in predictions if p.gold_strategy and (p.strategy or p.probabilities)]
     if not items:
@@ -366,7 +366,7 @@ def _describer(
             average="classes-in-gold-or-choice" if metric.startswith("macro") else None,
             rounds=BIAS_ROUNDS if metric == "preference-bias" else None,
             protocol=origin.protocol,
-            items=origin.split,
+            items=items_hash(need_beliefs(origin)),
             skipped=skipped or None,
             interval=f"bootstrap95,{resamples},seed{seed},by-conversation",
         )
