@@ -165,7 +165,7 @@ class Appender:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(path)
+        cut_torn_line(path)
         self.path = path
         self._stream = path.open("a", encoding="utf-8")
 
@@ -191,7 +191,8 @@ class Appender:
         self.close()
 
 
-def _cut_torn_line(path: Path) -> None:
+def cut_torn_line(path: Path) -> None:
+    """Drop what a killed process left of a last line, if the ledger is there."""
     if not path.exists():
         return
     content = path.read_bytes()
