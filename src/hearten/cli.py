@@ -61,6 +61,9 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
 }
 """stage → verb → function; a verb that stands alone has no stage."""
 
+INTERRUPTED = 130
+"""What typer returns, without a word, when Ctrl-C stopped a command."""
+
 
 def main(argv: list[str] | None = None) -> None:
     """Run one command and leave with its exit code: 0 right, 1 failure, 2 usage."""
@@ -141,6 +144,8 @@ def _call(verb: Verb, words: list[str], args: list[str]) -> int:
         raise UsageError(
             error.format_message(), fix=f"{' '.join(words)} --help shows what is accepted"
         ) from None
+    if result == INTERRUPTED:
+        raise KeyboardInterrupt
     return result if isinstance(result, int) else 0
 
 

@@ -4,9 +4,11 @@ Writing goes beside the target and is renamed over it at the end. Appending (`Ap
 that must survive `kill -9`: one flushed line a record; a torn last line is dropped when it is reopened.
 """
 
+import contextlib
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,9 @@ from hearten.core.config import explain
 from hearten.core.errors import Failure, UsageError
 
 M = TypeVar("M", bound=BaseModel)
+
+NOT_TEXT = (UnicodeDecodeError, gzip.BadGzipFile, zlib.error, EOFError)
+"""What reading raises when a file is no UTF-8, or a `.gz` is damaged or cut."""
 
 
 def require_file(path: Path) -> Path:
@@ -53,7 +58,7 @@ def read_json(path: Path) -> Any:
         raise Failure(
             f"not valid JSON: {error.msg}", where=f"{path}, line {error.lineno}, column {error.colno}"
         ) from None
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+    except NOT_TEXT as error:
         raise Failure(f"not readable text: {error}", where=str(path)) from None
 
 
@@ -75,7 +80,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, Any]]:
             where=f"{path}, line {number}, column {error.colno}",
             fix="mend or remove that line",
         ) from None
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+    except NOT_TEXT as error:
         raise Failure(f"not readable text: {error}", where=f"{path}, after line {number}") from None
 
 
@@ -105,18 +110,26 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     Raises:
         Failure: the disk is full or the folder cannot be written; the old file is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open(mode, encoding=None if "b" in mode else "utf-8") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(path)
     except OSError as error:
-        raise Failure(f"could not write: {error.strerror or error}", where=str(path)) from error
+        if error.filename not in (None, *map(str, (path.parent, *path.parents, beside))):
+            raise  # the block could not read another file
+        raise unwritable(path, error) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> Failure:
+    """What a person is told when `path` cannot be written: a full disk, no permission, no folder."""
+    return Failure(f"could not write: {error.strerror or error}", where=str(path))
 
 
 def dump_line(value: BaseModel | dict[str, Any]) -> str:
@@ -152,7 +165,7 @@ class Appender:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(path)
+        cut_torn_line(path)
         self.path = path
         self._stream = path.open("a", encoding="utf-8")
 
@@ -162,11 +175,14 @@ class Appender:
             self._stream.write(dump_line(value) + "\n")
             self._stream.flush()
         except OSError as error:
-            raise Failure(f"could not write: {error.strerror or error}", where=str(self.path)) from error
+            raise unwritable(self.path, error) from error
 
     def close(self) -> None:
         """Close the file; adding afterwards is an error."""
-        self._stream.close()
+        try:
+            self._stream.close()
+        except OSError as error:  # what `add` could not write is tried once more here
+            raise unwritable(self.path, error) from error
 
     def __enter__(self) -> "Appender":
         return self
@@ -175,7 +191,8 @@ class Appender:
         self.close()
 
 
-def _cut_torn_line(path: Path) -> None:
+def cut_torn_line(path: Path) -> None:
+    """Drop what a killed process left of a last line, if the ledger is there."""
     if not path.exists():
         return
     content = path.read_bytes()

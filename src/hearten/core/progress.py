@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -48,16 +49,16 @@ class _Quiet:
 
 class _Bar:
     def __init__(self, bars: RichProgress, label: str, total: float, done: float) -> None:
-        self._bars, self._label = bars, label
-        self._task = bars.add_task(label, total=total, completed=int(done))
+        self._bars, self._label = bars, escape(label)
+        self._task = bars.add_task(self._label, total=total, completed=int(done))
 
     def advance(self, amount: float = 1, note: str = "") -> None:
-        text = f"{self._label} [dim]{note}[/]" if note else self._label
+        text = f"{self._label} [dim]{escape(note)}[/]" if note else self._label
         self._bars.update(self._task, advance=amount, description=text)
 
 
 class _Lines:
-    """One line at the start, one every quarter of a minute, one at the end."""
+    """One line every quarter of a minute, and one at the end of what took over two seconds."""
 
     def __init__(self, label: str, total: float, done: float) -> None:
         self._label, self._total, self._done, self._before = label, total, done, done

@@ -79,14 +79,23 @@ class LabelSet:
         """
         strategy = self._known.get(name.strip().casefold())
         if strategy is None:
-            raise Failure(
-                f"unknown strategy '{name}' in label set '{self.name}'", fix=nearest(name, self.names)
-            )
+            raise self._unknown(name)
         return strategy
 
     def position(self, strategy: Strategy | str) -> int:
-        """The strategy's place in the set's order, from 0."""
-        return self._position[str(strategy)]
+        """The strategy's place in the set's order, from 0.
+
+        Raises:
+            Failure: it is of another set; with the nearest of this one.
+        """
+        name = str(strategy)
+        if name not in self._position:
+            raise self._unknown(name)
+        return self._position[name]
+
+    def _unknown(self, name: str) -> Failure:
+        what = f"unknown strategy '{name}' in label set '{self.name}'"
+        return Failure(what, fix=nearest(name, self.names))
 
     def __iter__(self) -> Iterator[Strategy]:
         return iter(self.strategies)

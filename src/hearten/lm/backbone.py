@@ -15,11 +15,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.pytorch_utils import Conv1D
 
 from hearten.core.config import Config
 from hearten.core.errors import Failure, UsageError, nearest
@@ -66,15 +68,22 @@ class BackboneConfig(Config):
     """`embedded`, a published short name, or a folder in Hugging Face layout."""
     situation: bool = False
     """Show the seeker's situation text; ESConv's supporters did not see it."""
-    window: int = 1024
+    window: Annotated[int, Field(ge=2)] = 1024
     """Decoder-only: longest row in ids."""
-    overlap: int = 256
+    overlap: Annotated[int, Field(ge=1)] = 256
     """Decoder-only: context a later piece of a long conversation keeps."""
     context_limit: int = 160
     """Encoder–decoder: last ids of the context that are kept (codes_zcj)."""
     reply_limit: int = 41
     """Encoder–decoder: ids of a reply with its strategy and end token (codes_zcj)."""
     adapter: AdapterConfig = AdapterConfig()
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> Self:
+        if self.overlap >= self.window:
+            what = f"an overlap of {self.overlap} leaves no room in a window of {self.window}"
+            raise UsageError(what, fix=f"overlap = {self.window // 4}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +225,7 @@ def open_backbone(config: BackboneConfig, labels: LabelSet | None) -> Backbone:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     pairs = bool(shape.is_encoder_decoder)
+    _require_positions(shape, config, pairs)
     style = "eos" if pairs else None
     renderer = Renderer(tokenizer, labels, style=style, situation=config.situation)
     loader = AutoModelForSeq2SeqLM if pairs else AutoModelForCausalLM
@@ -223,6 +233,15 @@ def open_backbone(config: BackboneConfig, labels: LabelSet | None) -> Backbone:
     _add_strategy_rows(model, renderer)
     _adapt(model, renderer, config.adapter, pairs)
     return (PairBackbone if pairs else CausalBackbone)(model, renderer, config)
+
+
+def _require_positions(shape: Any, config: BackboneConfig, pairs: bool) -> None:
+    """Refuse texts longer than the model has positions for."""
+    key, wanted = ("context_limit", config.context_limit) if pairs else ("window", config.window)
+    positions = getattr(shape, "max_position_embeddings", None)
+    if positions is not None and wanted > positions:
+        what = f"{key} = {wanted}, but '{config.name}' has {positions} positions"
+        raise UsageError(what, where=f"key backbone.{key}", fix=f"{key} = {positions}")
 
 
 def model_folder(name: str) -> Path:
@@ -277,25 +296,31 @@ def _adapt(model: Any, renderer: Renderer, adapter: AdapterConfig, pairs: bool) 
 
     embedding = next(n for n, m in model.named_modules() if m is model.get_input_embeddings())
     tokens = {embedding.rsplit(".", 1)[-1]: list(renderer.strategy_ids)} if renderer.strategy_ids else None
-    depth = len(model.base_model.layers)
-    first = 0 if adapter.layers is None else max(0, depth - adapter.layers)
+    layers = _layers(model)
+    first = 0 if adapter.layers is None else max(0, len(layers) - adapter.layers)
+    targets = _linear_layers(model, layers[first:])
     recipe = LoraConfig(
         task_type="CAUSAL_LM",
         r=adapter.rank,
         lora_alpha=adapter.alpha,
         lora_dropout=adapter.dropout,
-        target_modules=_linear_layers(model, first),
+        target_modules=targets,
+        fan_in_fan_out=isinstance(model.get_submodule(targets[0]), Conv1D),
         trainable_token_indices=tokens,
     )
     inject_adapter_in_model(recipe, model)
     if first:  # strategy rows then learn through the output alone
-        model.base_model.layers[0].register_forward_pre_hook(_stop_gradient)
+        layers[0].register_forward_pre_hook(_stop_gradient)
 
 
-def _linear_layers(model: Any, first: int) -> list[str]:
-    """Names of all linear modules in the layers from `first` on."""
-    layers = model.base_model.layers
-    inside = {id(m) for layer in layers[first:] for m in layer.modules() if isinstance(m, nn.Linear)}
+def _layers(model: Any) -> Any:
+    """The model's layers, lowest first: GPT-2 calls them `h`."""
+    return model.base_model.layers if hasattr(model.base_model, "layers") else model.base_model.h
+
+
+def _linear_layers(model: Any, layers: Sequence[nn.Module]) -> list[str]:
+    """Names of all linear modules in `layers`; GPT-2's are `Conv1D`."""
+    inside = {id(m) for layer in layers for m in layer.modules() if isinstance(m, nn.Linear | Conv1D)}
     return [name for name, module in model.named_modules() if id(module) in inside]
 
 

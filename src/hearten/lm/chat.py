@@ -6,8 +6,11 @@
 unless its name was given.
 """
 
+import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,7 @@ class EngineChat:
     ) -> list[str]:
         """`n` replies; with a seed, reply k uses seed + k."""
         wanted, prompt = sampling or Sampling(), self._prompt(messages)
-        return [self._engine.complete(prompt, _reseeded(wanted, k)).strip() for k in range(n)]
+        return [self._engine.complete(prompt, reseeded(wanted, k)).strip() for k in range(n)]
 
     def stream(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Iterator[str]:
         """The reply piece by piece."""
@@ -61,22 +64,35 @@ class RemoteChat:
             )
         self.name, self._model = f"openai:{model}", model
         self._client = OpenAI(base_url=url, api_key=key, max_retries=5)
+        self._place = str(self._client.base_url)
 
     def complete(
         self, messages: Sequence[Message], *, sampling: Sampling | None = None, n: int = 1
     ) -> list[str]:
         """`n` replies."""
-        answer = self._client.chat.completions.create(
-            n=n, stream=False, **_openai_arguments(self._model, messages, sampling or Sampling())
-        )
+        arguments = _openai_arguments(self._model, messages, sampling or Sampling())
+        with self._understood():
+            answer = self._client.chat.completions.create(n=n, stream=False, **arguments)
         return [choice.message.content or "" for choice in answer.choices]
 
     def stream(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Iterator[str]:
         """The reply piece by piece."""
         arguments = _openai_arguments(self._model, messages, sampling or Sampling())
-        for event in self._client.chat.completions.create(stream=True, **arguments):
-            if event.choices and event.choices[0].delta.content:
-                yield event.choices[0].delta.content
+        with self._understood():
+            for event in self._client.chat.completions.create(stream=True, **arguments):
+                if event.choices and event.choices[0].delta.content:
+                    yield event.choices[0].delta.content
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """What the server or the way to it complains of, as a `Failure`."""
+        from openai import OpenAIError
+
+        try:
+            yield
+        except OpenAIError as error:
+            fix = "check the address, the key and the model's name"
+            raise Failure(f"the remote model failed: {error}", where=self._place, fix=fix) from error
 
 
 class ScriptedChat:
@@ -84,7 +100,7 @@ class ScriptedChat:
 
     def __init__(self, file: Path) -> None:
         self.name, self._file = f"scripted:{file.name}", file
-        self._replies = [str(row.get("reply", "")) for _, row in read_lines(require_file(file))]
+        self._replies = [_scripted_reply(file, number, row) for number, row in read_lines(file)]
         self._next = 0
 
     def complete(
@@ -99,8 +115,13 @@ class ScriptedChat:
 
     def stream(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Iterator[str]:
         """The next reply, word by word."""
-        for word in self.complete(messages)[0].split(" "):
-            yield word + " "
+        yield from re.findall(r"\s*\S+\s*", self.complete(messages)[0])
+
+
+def _scripted_reply(file: Path, number: int, row: Any) -> str:
+    if not isinstance(row, dict) or not isinstance(row.get("reply"), str):
+        raise Failure("no reply in this line", where=f"{file}, line {number}", fix='write {"reply": "…"}')
+    return str(row["reply"])
 
 
 def open_chat_model(name: str) -> ChatModel:
@@ -151,15 +172,22 @@ def _folder(folder: Path) -> ChatModel:
 
     quiet_libraries()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    gguf = (
-        cache_folder("gguf") / f"{folder.resolve().name}-{int((folder / 'config.json').stat().st_mtime)}.gguf"
-    )
+    gguf = cache_folder("gguf") / f"{folder.resolve().name}-{_stamp(folder)}.gguf"
     if not gguf.is_file():
         export_gguf(AutoModelForCausalLM.from_pretrained(folder, local_files_only=True), tokenizer, gguf)
     return EngineChat(str(folder), Engine(gguf), tokenizer)
 
 
-def _reseeded(sampling: Sampling, number: int) -> Sampling:
+def _stamp(folder: Path) -> str:
+    """Twelve hex digits that change when the folder, or a file in it, is another one."""
+    files = [
+        (f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(folder.iterdir()) if f.is_file()
+    ]
+    return hashlib.sha256(repr((str(folder.resolve()), files)).encode()).hexdigest()[:12]
+
+
+def reseeded(sampling: Sampling, number: int) -> Sampling:
+    """`sampling` for the `number`-th of several replies: its seed moves on, where it has one."""
     if sampling.seed is None or number == 0:
         return sampling
     return sampling.model_copy(update={"seed": sampling.seed + number})

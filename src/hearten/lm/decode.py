@@ -6,9 +6,10 @@ Appendix C). Who chooses the strategy is a `StrategyPolicy`: the model (sampled 
 
 For a decoder-only model all turns of one conversation share a single pass over it: every turn's prompt is
 a prefix of the whole, so one key–value cache serves them all, each row masking what it may not see.
-Randomness is seeded by conversation, so a reply does not depend on what else was in the batch.
+Every reply has its own random numbers, seeded by its turn, so it does not depend on what else was decoded.
 """
 
+import sys
 import zlib
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
@@ -99,9 +100,9 @@ def generate(
     backbone.eval()
     replies: list[list[Reply]] = [[] for _ in examples]
     with autocast(backbone.device):
-        for row, numbers in _prompt_groups(backbone, examples):
+        for row, numbers in _prompt_groups(backbone, examples, decoding.max_tokens):
             chosen = [examples[number] for number in numbers]
-            chance = torch.Generator().manual_seed(_seed(decoding.seed or 0, chosen))
+            chance = _chance(decoding, chosen)
             stepper = _stepper(backbone, row, numbers, chosen, decoding.n)
             found = _decode(backbone, stepper, chosen, decoding, policy, chance)
             for position, reply in enumerate(found):
@@ -109,18 +110,37 @@ def generate(
     return replies
 
 
-def _seed(seed: int, examples: Sequence[Example]) -> int:
-    first = examples[0]
-    return seed * 2**32 + zlib.crc32(f"{first.conversation_id}/{first.index}".encode())
+def _chance(decoding: Decoding, examples: Sequence[Example]) -> Tensor:
+    """Uniform numbers in [0, 1) for every reply: its strategy's, then one a word, (B, 1 + max_tokens)."""
+    rows = []
+    for example in examples:
+        for copy in range(decoding.n):
+            turn = f"{decoding.seed or 0}/{example.conversation_id}/{example.index}/{copy}"
+            own = torch.Generator().manual_seed(zlib.crc32(turn.encode()))  # it heeds 32 bits alone
+            rows.append(torch.rand(1 + decoding.max_tokens, generator=own, dtype=torch.float64))
+    return torch.stack(rows)
 
 
-def _prompt_groups(backbone: Backbone, examples: Sequence[Example]) -> list[tuple[Row | None, list[int]]]:
-    """Examples decoded together: those of one row, or batches of sixteen for an encoder–decoder."""
+def _prompt_groups(
+    backbone: Backbone, examples: Sequence[Example], room: int
+) -> list[tuple[Row | None, list[int]]]:
+    """Examples decoded together: those of one row, or batches of sixteen for an encoder–decoder.
+
+    `room` positions are left after every prompt, where the model has a last position.
+    """
     if isinstance(backbone, PairBackbone):
         numbers = list(range(len(examples)))
         return [(None, numbers[start : start + 16]) for start in range(0, len(numbers), 16)]
-    rows = backbone.rows(examples)
-    return [(row, list(dict.fromkeys(target.example for target in row.targets))) for row in rows]
+    positions = getattr(backbone.model.config, "max_position_embeddings", None) or sys.maxsize
+    window = max(2, min(backbone.config.window, positions - room - 1))
+    overlap = min(backbone.config.overlap, window - 1)
+    groups, begun = [], set[int]()
+    for row in backbone.renderer.conversation_rows(examples, window, overlap):
+        new = [n for n in dict.fromkeys(target.example for target in row.targets) if n not in begun]
+        begun.update(new)
+        if new:  # else the row is the rest of a reply that is longer than the window
+            groups.append((row, new))
+    return groups
 
 
 def _stepper(
@@ -211,7 +231,7 @@ def _decode(
     examples: Sequence[Example],
     decoding: Decoding,
     policy: StrategyPolicy,
-    chance: torch.Generator,
+    chance: Tensor,
 ) -> list[Reply]:
     """One reply per row of the stepper."""
     labels, ids = backbone.renderer.labels, backbone.strategy_ids
@@ -222,22 +242,22 @@ def _decode(
         logprobs = scores[:, ids].float().log_softmax(-1)  # (B, K)
         golds = [example.strategy for example in examples for _ in range(decoding.n)]
         names = list(labels)
-        places = _choose(logprobs, policy, decoding, names, golds, chance)
+        places = _choose(logprobs, policy, decoding, names, golds, chance[:, 0])
         strategies = [names[place] for place in places.tolist()]
         beliefs = [
             {s.name: round(p, 5) for s, p in zip(names, row, strict=True)} for row in logprobs.exp().tolist()
         ]
         scores = stepper.next(ids[places])
-    said, logprob = _words(backbone, stepper, scores, decoding, chance)
+    said, logprob = _words(backbone, stepper, scores, decoding, chance[:, 1:])
     tokenizer = backbone.renderer.tokenizer
     return [
         Reply(
             text=str(tokenizer.decode(words, skip_special_tokens=True)).strip(),
             strategy=strategy,
             probabilities=belief,
-            score=total / max(1, len(words)),
+            score=mean,
         )
-        for words, total, strategy, belief in zip(said, logprob, strategies, beliefs, strict=True)
+        for words, mean, strategy, belief in zip(said, logprob, strategies, beliefs, strict=True)
     ]
 
 
@@ -247,30 +267,37 @@ def _choose(
     decoding: Decoding,
     names: Sequence[Strategy],
     golds: Sequence[Strategy | None],
-    chance: torch.Generator,
+    chance: Tensor,
 ) -> Tensor:
     """The place of the chosen strategy in the label set, (B,)."""
     if policy.kind == "gold":
         order = {strategy.name: place for place, strategy in enumerate(names)}
-        return torch.tensor([order[str(gold)] for gold in golds], device=logprobs.device)
+        return torch.tensor([lookup(order, str(gold), "strategy") for gold in golds], device=logprobs.device)
     if policy.kind == "random":
-        shares = policy.distribution or {strategy.name: 1.0 for strategy in names}
-        weights = torch.tensor([shares.get(strategy.name, 0.0) for strategy in names])
-        return torch.multinomial(weights, len(golds), replacement=True, generator=chance).to(logprobs.device)
-    bias = torch.tensor([(policy.bias or {}).get(strategy.name, 0.0) for strategy in names])
-    biased = logprobs + bias.to(logprobs.device)
+        weights = _by_strategy(policy.distribution, names, 0.0 if policy.distribution else 1.0)
+        return _pick(weights.expand(len(golds), -1), chance).to(logprobs.device)
+    biased = logprobs + _by_strategy(policy.bias, names, 0.0).to(logprobs.device)
     if policy.kind == "argmax":
         return biased.argmax(-1)
     return _draw(biased, decoding, chance)
 
 
+def _by_strategy(values: dict[str, float] | None, names: Sequence[Strategy], default: float) -> Tensor:
+    """`values` in the label set's order, (K,); a name outside it is refused with the nearest."""
+    table = {strategy.name: default for strategy in names}
+    for name, value in (values or {}).items():
+        lookup(table, name, "strategy")
+        table[name] = value
+    return torch.tensor(list(table.values()), dtype=torch.float64)
+
+
 def _words(
-    backbone: Backbone, stepper: Stepper, scores: Tensor, decoding: Decoding, chance: torch.Generator
+    backbone: Backbone, stepper: Stepper, scores: Tensor, decoding: Decoding, chance: Tensor
 ) -> tuple[list[list[int]], list[float]]:
-    """The words of every row until its end token, and their summed log-probability under the model."""
+    """The words of every row until its end token, and their mean log-probability (the end's included)."""
     end, size = backbone.renderer.end_id, len(stepper.prompts)
     said: list[list[int]] = [[] for _ in range(size)]
-    total = torch.zeros(size)
+    total, length_of = torch.zeros(size), torch.zeros(size)
     seen = torch.zeros_like(scores, dtype=torch.bool)
     for row, prompt in enumerate(stepper.prompts):
         seen[row, prompt] = True
@@ -280,9 +307,10 @@ def _words(
         allowed = scores
         if length < decoding.min_tokens:
             allowed = scores.index_fill(-1, torch.tensor([end], device=scores.device), float("-inf"))
-        tokens = _draw(_penalise(allowed, seen, decoding.repetition_penalty), decoding, chance)
+        tokens = _draw(_penalise(allowed, seen, decoding.repetition_penalty), decoding, chance[:, length])
         gained = scores.log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
         total += torch.where(going, gained, 0.0).cpu()
+        length_of += going.cpu()
         going = going & (tokens != end)
         for row in going.nonzero()[:, 0].tolist():
             said[row].append(int(tokens[row]))
@@ -290,7 +318,7 @@ def _words(
             break
         seen[torch.arange(size), tokens] = True
         scores = stepper.next(tokens)
-    return said, total.tolist()
+    return said, (total / length_of).tolist()
 
 
 def _penalise(scores: Tensor, seen: Tensor, penalty: float) -> Tensor:
@@ -300,8 +328,11 @@ def _penalise(scores: Tensor, seen: Tensor, penalty: float) -> Tensor:
     return torch.where(seen, torch.where(scores > 0, scores / penalty, scores * penalty), scores)
 
 
-def _draw(scores: Tensor, decoding: Decoding, chance: torch.Generator) -> Tensor:
-    """One token per row, (B,): temperature, then top-k, then top-p (Holtzman et al. 2019)."""
+def _draw(scores: Tensor, decoding: Decoding, chance: Tensor) -> Tensor:
+    """One token per row, (B,): temperature, then top-k, then top-p (Holtzman et al. 2019).
+
+    `chance` (B,) holds a uniform number for each row.
+    """
     if decoding.temperature == 0:
         return scores.argmax(-1)
     count = min(decoding.top_k or scores.shape[-1], scores.shape[-1])
@@ -309,5 +340,13 @@ def _draw(scores: Tensor, decoding: Decoding, chance: torch.Generator) -> Tensor
     probabilities = top.softmax(-1)
     before = probabilities.cumsum(-1) - probabilities
     kept = probabilities.masked_fill(before >= decoding.top_p, 0.0)
-    drawn = torch.multinomial(kept.cpu(), 1, generator=chance).to(scores.device)
-    return places.gather(-1, drawn)[:, 0]
+    drawn = _pick(kept, chance).to(scores.device)
+    return places.gather(-1, drawn[:, None])[:, 0]
+
+
+def _pick(weights: Tensor, chance: Tensor) -> Tensor:
+    """The place (B,) that a uniform number (B,) falls on when `weights` (B, K) share out [0, 1)."""
+    edges = weights.cpu().double().cumsum(-1)
+    place = torch.searchsorted(edges, (chance * edges[:, -1])[:, None], right=True)[:, 0]
+    last = (weights.cpu() > 0).int().cumsum(-1).argmax(-1)  # rounding never passes the last that weighs
+    return torch.minimum(place, last)

@@ -34,6 +34,7 @@ def export_gguf(model: Any, tokenizer: Any, path: Path, *, quantisation: str = "
     if model.config.model_type != "llama":
         fix = "chat with it through transformers: --engine torch"
         raise UsageError(f"'{model.config.model_type}' models are not exported to GGUF", fix=fix)
+    _refuse_unusual(model.config)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = GGUFWriter(beside, "llama")
@@ -56,6 +57,22 @@ def export_gguf(model: Any, tokenizer: Any, path: Path, *, quantisation: str = "
     finally:
         beside.unlink(missing_ok=True)
     return path
+
+
+def _refuse_unusual(config: Any) -> None:
+    """Refuse what would be written wrongly without a word: biases, stretched rotations, odd head sizes."""
+    rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    unusual = {
+        "attention_bias": bool(getattr(config, "attention_bias", False)),
+        "mlp_bias": bool(getattr(config, "mlp_bias", False)),
+        f"rope_type '{rope.get('rope_type')}'": rope.get("rope_type", "default") != "default",
+        f"head_dim {head}": head * config.num_attention_heads != config.hidden_size,
+    }
+    found = [name for name, present in unusual.items() if present]
+    if found:
+        fix = "chat with it through transformers: --engine torch"
+        raise UsageError(f"a model with {found[0]} is not exported to GGUF", fix=fix)
 
 
 def _write_shape(writer: Any, config: Any) -> None:

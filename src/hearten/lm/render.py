@@ -127,6 +127,15 @@ class Renderer:
         before, after = self.style.system
         return self._ids(f"{before}{SYSTEM}{told}{after}")
 
+    def _start(self, profile: Profile, turns: Sequence[Turn]) -> list[int]:
+        """The opening; where a supporter's words would be the very first ids, the start token before them."""
+        opening = self.opening(profile)
+        speaker = turns[0].speaker if turns else Role.SUPPORTER
+        if opening or speaker is Role.SEEKER or self._opens[speaker]:
+            return opening
+        start = self.tokenizer.bos_token_id
+        return [self.end_id if start is None else start]
+
     def open_turn(self, role: Role) -> list[int]:
         """Ids that begin a turn of `role`."""
         return self._opens[role]
@@ -147,8 +156,9 @@ class Renderer:
 
         A prompt over `limit` loses whole turns from its start; the opening is kept.
         """
-        opening, reply = self.opening(profile), self.open_turn(Role.SUPPORTER)
-        parts = [self.turn(turn) for turn in turns]
+        said = tuple(turns)
+        opening, reply = self._start(profile, said), self.open_turn(Role.SUPPORTER)
+        parts = [self.turn(turn) for turn in said]
         room = None if limit is None else limit - len(opening) - len(reply)
         while room is not None and len(parts) > 1 and sum(map(len, parts)) > room:
             parts.pop(0)
@@ -177,9 +187,10 @@ class Renderer:
         last = examples[group[-1]]
         first_index = last.index - len(last.context)
         by_index = {examples[n].index: n for n in group}
-        ids = self.opening(last.profile)
+        turns = (*last.context, _gold_turn(last))
+        ids = self._start(last.profile, turns)
         targets: list[Target] = []
-        for offset, turn in enumerate((*last.context, _gold_turn(last))):
+        for offset, turn in enumerate(turns):
             number = by_index.get(first_index + offset)
             if number is None:
                 ids.extend(self.turn(turn))
@@ -215,14 +226,18 @@ def _gold_turn(example: Example) -> Turn:
 
 
 def _cut(row: Row, window: int, overlap: int) -> list[Row]:
-    """Pieces of at most `window` ids that together hold every target once, in order."""
+    """Pieces of at most `window` ids that together hold every target once, in order.
+
+    `overlap` must be less than `window` and at least 1: a target is predicted from the id before it.
+    """
     if len(row.ids) <= window:
         return [row]
     pieces: list[Row] = []
     remaining, start = row.targets, 0
     while remaining:
-        if remaining[0].position >= start + window:  # a very long turn stands before the first target
-            start = remaining[0].position - overlap
+        first = [target for target in remaining if target.example == remaining[0].example]
+        if first[-1].position >= start + window:  # from here the first reply would be cut
+            start = max(start, first[0].position - overlap)
         inside = [target for target in remaining if target.position < start + window]
         last = remaining[len(inside) - 1].example
         if len(inside) < len(remaining) and remaining[len(inside)].example == last:
@@ -233,7 +248,7 @@ def _cut(row: Row, window: int, overlap: int) -> list[Row]:
         pieces.append(Row(row.ids[start:stop], moved))
         remaining = remaining[len(inside) :]
         if remaining:
-            start = max(stop - window, remaining[0].position - overlap)
+            start = max(0, remaining[0].position - overlap)
     return pieces
 
 
@@ -245,13 +260,14 @@ def width(row: Row) -> int:
 def micro_batches(rows: Sequence[Row], micro_tokens: int) -> list[list[Row]]:
     """Cut `rows`, in their order, into batches of at most `micro_tokens` padded ids (or one row)."""
     batches: list[list[Row]] = []
-    longest = 0
     for row in rows:
-        size = max(longest, width(row))
-        if batches and size * (len(batches[-1]) + 1) <= micro_tokens:
+        if batches and padded([*batches[-1], row]) <= micro_tokens:
             batches[-1].append(row)
         else:
             batches.append([row])
-            size = width(row)
-        longest = size
     return batches
+
+
+def padded(rows: Sequence[Row]) -> int:
+    """Ids a batch of `rows` costs with its padding, in the decoder and in the encoder."""
+    return len(rows) * (max(len(row.ids) for row in rows) + max(len(row.source) for row in rows))

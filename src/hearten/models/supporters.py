@@ -20,6 +20,7 @@ from hearten.core.records import Example, Reply
 from hearten.core.runfolder import RunFolder
 from hearten.core.supporter import StreamingSupporter, Supporter
 from hearten.core.taxonomy import Strategy, label_set
+from hearten.lm.chat import reseeded
 from hearten.lm.decode import Decoding, StrategyPolicy
 from hearten.lm.embedded import quiet_libraries
 from hearten.lm.engine import Engine
@@ -87,18 +88,21 @@ class EngineSupporter:
         self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1
     ) -> list[Reply]:
         """`n` replies to the conversation so far."""
-        return [list(self.stream(conversation, strategy=strategy))[-1] for _ in range(n)]
+        return [list(self._pieces(conversation, strategy, number))[-1] for number in range(n)]
 
     def stream(self, conversation: Conversation, *, strategy: Strategy | None = None) -> Iterator[Reply]:
         """The strategy first (with an empty text), then the growing reply."""
-        renderer = self._renderer
+        return self._pieces(conversation, strategy, 0)
+
+    def _pieces(self, conversation: Conversation, strategy: Strategy | None, number: int) -> Iterator[Reply]:
+        renderer, decoding = self._renderer, reseeded(self._decoding, number)
         prompt = renderer.context(conversation.turns, conversation.profile, self._engine.context - ROOM)
         chosen, beliefs = self._choose(prompt, strategy)
         if chosen is not None:
             prompt = [*prompt, renderer.strategy_id(chosen)]
         text = ""
         yield Reply(text=text, strategy=chosen, probabilities=beliefs)
-        for piece in self._engine.stream(prompt, self._decoding, banned=renderer.strategy_ids):
+        for piece in self._engine.stream(prompt, decoding, banned=renderer.strategy_ids):
             text += piece
             yield Reply(text=text.strip(), strategy=chosen, probabilities=beliefs)
 

@@ -6,6 +6,7 @@ parameters that were trained (an adapter of some megabytes, or everything after 
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -48,6 +50,11 @@ class Likelihood:
     strategy_logprobs: tuple[float, ...] | None
     """log P of each strategy of the label set, in its order; None where the system has no strategies."""
 
+    def __add__(self, other: "Likelihood") -> "Likelihood":
+        """Two parts of one reply; the strategy stands in one of them."""
+        beliefs = self.strategy_logprobs or other.strategy_logprobs
+        return Likelihood(self.nll + other.nll, self.tokens + other.tokens, beliefs)
+
 
 class System(nn.Module, ABC):
     """A published (or new) way to give emotional support, trainable on examples."""
@@ -82,7 +89,10 @@ class System(nn.Module, ABC):
 
     @abstractmethod
     def likelihoods(self, batch: Batch) -> list[Likelihood]:
-        """One per example of the batch, teacher-forced with the gold strategy; call in eval mode."""
+        """One per example of the batch, in its order, teacher-forced with the gold strategy; in eval mode.
+
+        An example of which the batch holds only the end has no `strategy_logprobs`.
+        """
 
     @abstractmethod
     def generate(
@@ -94,12 +104,23 @@ class System(nn.Module, ABC):
     def measure(
         self, rows: Sequence[Row], examples: Sequence[Example], micro_tokens: int = 2048
     ) -> Iterator[tuple[Likelihood, Example]]:
-        """(likelihood, example) of every gold reply in `rows`, in eval mode; `examples` made the rows."""
+        """(likelihood, example) of every gold reply in `rows`, in eval mode; `examples` made the rows.
+
+        A reply that is longer than the window stands in several rows; its parts come back as one.
+        """
         self.eval()
+        left = Counter(number for row in rows for number in {target.example for target in row.targets})
+        parts: dict[int, Likelihood] = {}
         for micro in micro_batches(sorted(rows, key=width), micro_tokens):
             with autocast(self.backbone.device):
-                batch = self.collate(micro, examples)
-                yield from zip(self.likelihoods(batch), batch.examples, strict=True)
+                found = self.likelihoods(self.collate(micro, examples))
+            held = [{target.example for target in row.targets} for row in micro]
+            numbers = sorted(set[int]().union(*held))
+            for number, likelihood in zip(numbers, found, strict=True):
+                parts[number] = likelihood + parts[number] if number in parts else likelihood
+                left[number] -= sum(number in one for one in held)
+                if not left[number]:
+                    yield parts.pop(number), examples[number]
 
     def objective(self, losses: dict[str, Tensor]) -> Tensor:
         """The weighted sum that is minimised."""
@@ -113,10 +134,7 @@ class System(nn.Module, ABC):
     def save(self, folder: Path) -> None:
         """Write what was trained, and what is needed to build the rest again, into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        state = {name: parameter.detach().cpu().contiguous() for name, parameter in self.trainable().items()}
-        beside = folder / f".{WEIGHTS}.part"
-        save_file(state, beside)
-        beside.replace(folder / WEIGHTS)
+        write_tensors(folder / WEIGHTS, dict(self.trainable()))
         settings = {"system": self.name, "labels": self.labels.name, "config": self.config.model_dump()}
         write_json(folder / SETTINGS, settings)
 
@@ -135,6 +153,22 @@ class System(nn.Module, ABC):
             mine[name].copy_(value)
 
 
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write one safetensors file, whole or not at all.
+
+    Raises:
+        Failure: the disk is full or the folder cannot be written; the old file is untouched.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, beside)
+        beside.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise Failure(f"could not write: {error}", where=str(path)) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def read_settings(folder: Path) -> dict[str, Any]:
     """The settings `save` wrote beside the weights."""
     settings: dict[str, Any] = read_json(folder / SETTINGS)
@@ -148,6 +182,11 @@ def reply_loss(logits: Tensor, batch: Batch, strategy_ids: Tensor) -> Tensor:
     if len(strategy_ids):
         scores = scores.index_fill(-1, strategy_ids, float("-inf"))
     return functional.cross_entropy(scores, batch.target_ids[chosen], reduction="none")
+
+
+def mean(values: Tensor) -> Tensor:
+    """The mean of `values` (N,); 0 where there are none (a row may hold only the end of a long reply)."""
+    return values.sum() / max(1, len(values))
 
 
 def sum_by_example(values: Tensor, example_of: Tensor, count: int) -> Tensor:

@@ -8,7 +8,7 @@ to `batch_tokens`. The order depends on (seed, epoch) alone, so a resumed run se
 import random
 from collections.abc import Iterator, Sequence
 
-from hearten.lm.render import Row, micro_batches, width
+from hearten.lm.render import Row, micro_batches, padded, width
 
 POOL = 256
 """Rows sorted together: large enough to pad little, small enough to keep epochs different."""
@@ -32,11 +32,11 @@ def _gather(batches: Sequence[list[Row]], batch_tokens: int) -> Iterator[Step]:
     step: Step = []
     size = 0
     for batch in batches:
-        padded = len(batch) * max(width(row) for row in batch)
-        if step and size + padded > batch_tokens:
+        cost = padded(batch)
+        if step and size + cost > batch_tokens:
             yield step
             step, size = [], 0
         step.append(batch)
-        size += padded
+        size += cost
     if step:
         yield step

@@ -14,16 +14,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from hearten.core.errors import Failure
-from hearten.core.jsonl import Appender, read_json, read_lines, write_json, write_records
+from hearten.core.jsonl import Appender, cut_torn_line, read_json, read_lines, write_json, write_records
 from hearten.core.progress import progress
 from hearten.core.records import Example
 from hearten.core.runfolder import RunFolder
 from hearten.lm.backbone import autocast
 from hearten.lm.render import Row
-from hearten.models.system import System
+from hearten.models.system import System, write_tensors
 from hearten.train.loader import Step, epoch
 from hearten.train.recipe import Training
 
@@ -44,6 +44,8 @@ class State:
     seconds: float = 0.0
     best: float = math.inf
     """Lowest validation perplexity so far."""
+    validated: int = 0
+    """The step after which the validation part was last scored."""
 
 
 def train(
@@ -74,17 +76,9 @@ def train(
         Failure: the loss is not a number, or the disk is full.
     """
     system.prepare(material.train)
-    rows, valid_rows = system.rows(material.train), system.rows(material.valid)
-    epochs = [
-        epoch(
-            rows, seed=seed, number=n, micro_tokens=training.micro_tokens, batch_tokens=training.batch_tokens
-        )
-        for n in range(math.ceil(training.epochs))
-    ]
-    per_epoch = len(epochs[0])
-    total = max(1, round(per_epoch * training.epochs))
-    steps = [step for each in epochs for step in each][:total]
-    every = max(1, round(per_epoch / training.validations))
+    steps, per_epoch = _plan(system.rows(material.train), training, seed)
+    total, every = len(steps), max(1, round(per_epoch / training.validations))
+    valid_rows = system.rows(material.valid)
 
     optimizer = _optimizer(system, training)
     state = _resume(system, optimizer, run)
@@ -101,7 +95,7 @@ def train(
 
             state.step += 1
             state.seconds = time.monotonic() - started
-            log.add({"step": state.step, "epoch": state.step / per_epoch, "seconds": state.seconds, **record})
+            log.add(_now(state) | {"epoch": state.step / per_epoch} | record)
             bar.advance(note=f"loss {record['loss']:.3f}")
 
             if state.step % every == 0 or state.step == total:
@@ -109,11 +103,25 @@ def train(
             if time.monotonic() - saved > 60 * training.checkpoint_minutes:
                 _save(system, optimizer, state, run)
                 saved = time.monotonic()
-        if state.step % every:
+        if state.validated < state.step:  # the minutes ended before the steps
             _validate(system, valid_rows, material.valid, training, state, run, log)
     _save(system, optimizer, state, run)
     system.load(run.model)
     return state
+
+
+def _plan(rows: Sequence[Row], training: Training, seed: int) -> tuple[list[Step], float]:
+    """All steps of the run in order, and how many make an epoch; the last epoch may be a part of one."""
+    sizes = {"micro_tokens": training.micro_tokens, "batch_tokens": training.batch_tokens}
+    epochs = [epoch(rows, seed=seed, number=n, **sizes) for n in range(math.ceil(training.epochs))]
+    part = training.epochs - (len(epochs) - 1)
+    last = epochs[-1][: max(1, round(part * len(epochs[-1])))]
+    steps = [step for each in (*epochs[:-1], last) for step in each]
+    return steps, len(steps) / training.epochs
+
+
+def _now(state: State) -> dict[str, object]:
+    return {"step": state.step, "seconds": state.seconds}
 
 
 def _done(state: State, total: int, minutes: float | None) -> float:
@@ -148,26 +156,27 @@ def _one_step(
         (loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own stub lacks it
         for name, value in (("loss", loss), *losses.items()):
             sums[name] = sums.get(name, 0.0) + share * float(value.detach())
-    _refuse_nan(sums)
-    parameters = [p for p in system.parameters() if p.requires_grad]
-    norm = torch.nn.utils.clip_grad_norm_(parameters, training.clip)
+    norm = float(torch.nn.utils.clip_grad_norm_(system.trainable().values(), training.clip))
+    _refuse_nan(sums | {"gradient": norm})
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return {
         "loss": sums.pop("loss"),
         "losses": sums,
         "rate": optimizer.param_groups[0]["lr"],
-        "gradient": float(norm),
+        "gradient": norm,
         "tokens": sum(targets),
         "tokens_per_second": sum(targets) / (time.monotonic() - began),
     }
 
 
-def _refuse_nan(losses: dict[str, float]) -> None:
-    for name, value in losses.items():
+def _refuse_nan(values: dict[str, float]) -> None:
+    """Stop before a number that is none reaches the weights."""
+    for name, value in values.items():
         if not math.isfinite(value):
+            what = "the gradient" if name == "gradient" else f"the loss '{name}'"
             raise Failure(
-                f"the loss '{name}' became {value}",
+                f"{what} became {value}",
                 fix="lower training.learning_rate; a new start resumes from the last whole checkpoint",
             )
 
@@ -188,9 +197,14 @@ def _validate(
         if likelihood.strategy_logprobs and example.strategy:
             guess = max(range(len(system.labels)), key=likelihood.strategy_logprobs.__getitem__)
             right, named = right + (guess == system.labels.position(example.strategy)), named + 1
-    perplexity = math.exp(nll / max(1, tokens))
-    record: dict[str, object] = {"step": state.step, "seconds": state.seconds, "valid_perplexity": perplexity}
-    log.add(record | ({"valid_strategy_accuracy": right / named} if named else {}))
+    _refuse_nan({"validation": nll})
+    perplexity = math.exp(min(nll / max(1, tokens), 700.0))  # beyond it a float cannot tell
+    log.add(
+        _now(state)
+        | {"valid_perplexity": perplexity}
+        | ({"valid_strategy_accuracy": right / named} if named else {})
+    )
+    state.validated = state.step
     if perplexity < state.best:
         state.best = perplexity
         system.save(run.model)
@@ -212,21 +226,19 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW remembers of each parameter; `step` counts only the steps in which it had a gradient."""
+
+
 def _save(system: System, optimizer: torch.optim.Optimizer, state: State, run: RunFolder) -> None:
-    """Write weights and both moments to one safetensors file, then where we stand; renamed when whole."""
-    tensors = {}
+    """Write weights and moments to one safetensors file, then where we stand; renamed when whole."""
+    tensors: dict[str, torch.Tensor] = {}
     for name, parameter in system.trainable().items():
         moments = optimizer.state.get(parameter, {})
-        tensors[f"weight/{name}"] = parameter.detach()
-        for key in ("exp_avg", "exp_avg_sq"):
-            if key in moments:
-                tensors[f"{key}/{name}"] = moments[key]
+        tensors[f"weight/{name}"] = parameter
+        tensors |= {f"{key}/{name}": moments[key] for key in MOMENTS if key in moments}
     run.checkpoints.mkdir(parents=True, exist_ok=True)
-    beside = run.checkpoints / f".state-{state.step}.part"
-    save_file(
-        {name: value.contiguous() for name, value in tensors.items()}, beside, {"step": str(state.step)}
-    )
-    beside.replace(run.checkpoints / f"state-{state.step}.safetensors")
+    write_tensors(run.checkpoints / f"state-{state.step}.safetensors", tensors)
     write_json(run.checkpoints / "state.json", asdict(state) | {"best": _finite(state.best)})
     for old in run.checkpoints.glob("state-*.safetensors"):
         if old.name != f"state-{state.step}.safetensors":
@@ -245,16 +257,14 @@ def _resume(system: System, optimizer: torch.optim.Optimizer, run: RunFolder) ->
         run.metrics.unlink(missing_ok=True)
         return State()
     values = read_json(place)
-    state = State(values["step"], values["seconds"], math.inf if values["best"] is None else values["best"])
+    state = State(**values | {"best": math.inf if values["best"] is None else values["best"]})
     tensors = load_file(run.checkpoints / f"state-{state.step}.safetensors")
     for name, parameter in system.trainable().items():
         parameter.copy_(tensors[f"weight/{name}"])
-        if f"exp_avg/{name}" in tensors:
-            optimizer.state[parameter] = {
-                "step": torch.tensor(float(state.step)),
-                "exp_avg": tensors[f"exp_avg/{name}"],
-                "exp_avg_sq": tensors[f"exp_avg_sq/{name}"],
-            }
+        moments = {key: tensors[f"{key}/{name}"] for key in MOMENTS if f"{key}/{name}" in tensors}
+        if moments:
+            optimizer.state[parameter] = {"step": torch.tensor(float(state.step)), **moments}
+    cut_torn_line(run.metrics)
     kept = [record for _, record in read_lines(run.metrics) if record["step"] <= state.step]
     write_records(run.metrics, kept)
     return state

@@ -7,7 +7,7 @@ they can be printed beside ours. Unknown keys are refused with the nearest valid
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from hearten.core.config import Config, build, read_toml
 from hearten.core.errors import UsageError
@@ -21,9 +21,9 @@ from hearten.models.systems import SYSTEMS
 class Training(Config):
     """How the loop runs. Learning rate and schedule of full fine-tuning: codes_zcj; of LoRA: ours."""
 
-    epochs: float = 2.0
-    learning_rate: float = 5e-4
-    warmup: float = 0.03
+    epochs: float = Field(default=2.0, gt=0)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    warmup: float = Field(default=0.03, ge=0, le=1)
     """Share of all steps in which the learning rate rises to its maximum; then it falls linearly to 0."""
     weight_decay: float = 0.01
     clip: float = 1.0
@@ -33,7 +33,7 @@ class Training(Config):
     """Padded ids per forward pass; bounds the memory."""
     validations: float = Field(default=4.0, gt=0)
     """How often per epoch the validation part is scored."""
-    valid_examples: int | None = None
+    valid_examples: int | None = Field(default=None, ge=1)
     """Score only the first so many validation conversations; None scores all."""
     checkpoint_minutes: float = 5.0
     """How often the state is saved for a resume."""
@@ -47,7 +47,8 @@ class Recipe(Config):
     protocol: str = "seed13-910"
     seed: int = 13
     allow_leaks: bool = False
-    model: SystemConfig
+    model: SerializeAsAny[SystemConfig]
+    """The system's own config; written with the system's own keys."""
     training: Training = Training()
     decoding: Decoding = Decoding()
     policy: StrategyPolicy = StrategyPolicy()

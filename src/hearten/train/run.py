@@ -42,9 +42,11 @@ def start(
     parts = read_split(recipe, data, limit)
     run = RunFolder(out)
     manifest = describe(recipe, parts, data, command)
-    _claim(run, manifest)
+    _refuse_another(run, manifest)
     system = build_system(recipe, parts["train"])
     material = Material(parts["train"], _first_conversations(parts["valid"], recipe.training.valid_examples))
+    if not run.manifest_file.is_file():  # only now: a run that cannot start must not claim its folder
+        run.write_manifest(manifest)
     train(system, material, recipe.training, run, seed=recipe.seed, minutes=minutes, quiet=quiet)
     return run
 
@@ -105,10 +107,9 @@ def describe(recipe: Recipe, parts: Split, data: Path, command: str) -> Manifest
     )
 
 
-def _claim(run: RunFolder, manifest: Manifest) -> None:
-    """Write the manifest of a new run, or make sure that the folder's run is this one."""
+def _refuse_another(run: RunFolder, manifest: Manifest) -> None:
+    """Make sure that the run in this folder, if there is one, is this one."""
     if not run.manifest_file.is_file():
-        run.write_manifest(manifest)
         return
     there = run.manifest
     for what, old, new in (
@@ -132,7 +133,13 @@ def _first_difference(old: Any, new: Any, path: str = "") -> str:
 
 
 def _first_conversations(examples: Sequence[Example], count: int | None) -> tuple[Example, ...]:
-    """The examples of the first `count` conversations."""
+    """The examples of the first `count` conversations.
+
+    Raises:
+        Failure: there are none.
+    """
+    if not examples:
+        raise Failure("no supporter turns to validate on", fix="more conversations, or a larger --limit")
     chosen = list(dict.fromkeys(example.conversation_id for example in examples))[:count]
     wanted = set(chosen)
     return tuple(example for example in examples if example.conversation_id in wanted)

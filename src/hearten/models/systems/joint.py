@@ -21,7 +21,7 @@ from hearten.core.records import Example, Reply
 from hearten.core.taxonomy import LabelSet
 from hearten.lm.backbone import Batch
 from hearten.lm.decode import Decoding, StrategyPolicy, generate
-from hearten.models.system import Likelihood, System, SystemConfig, reply_loss, sum_by_example
+from hearten.models.system import Likelihood, System, SystemConfig, mean, reply_loss, sum_by_example
 
 
 class JointConfig(SystemConfig):
@@ -58,7 +58,7 @@ class Joint(System):
         logits = self.backbone.logits(self.backbone.hidden(batch))
         return {
             "strategy": self._strategy_loss(logits[batch.is_strategy], batch),
-            "response": reply_loss(logits, batch, self.backbone.strategy_ids).mean(),
+            "response": mean(reply_loss(logits, batch, self.backbone.strategy_ids)),
         }
 
     def _strategy_loss(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -68,7 +68,7 @@ class Joint(System):
             each = functional.cross_entropy(logits.float(), gold, reduction="none")
         else:
             each = functional.cross_entropy(logits[:, ids].float(), places, reduction="none")
-        return (self.class_weights.to(each.device)[places] * each).mean()
+        return mean(self.class_weights.to(each.device)[places] * each)
 
     def likelihoods(self, batch: Batch) -> list[Likelihood]:
         """How probable each gold reply is given its gold strategy, and every strategy's log-probability."""
@@ -78,10 +78,11 @@ class Joint(System):
         sums = sum_by_example(tokens, said, count).tolist()
         lengths = said.bincount(minlength=count).tolist()
         beliefs = logits[batch.is_strategy][:, self.backbone.strategy_ids].float().log_softmax(-1)
-        by_example = beliefs[batch.example_of[batch.is_strategy].argsort()].tolist()
+        owners = batch.example_of[batch.is_strategy].tolist()
+        by_example = {owner: tuple(row) for owner, row in zip(owners, beliefs.tolist(), strict=True)}
         return [
-            Likelihood(nll=nll, tokens=length, strategy_logprobs=tuple(belief))
-            for nll, length, belief in zip(sums, lengths, by_example, strict=True)
+            Likelihood(nll=nll, tokens=length, strategy_logprobs=by_example.get(number))
+            for number, (nll, length) in enumerate(zip(sums, lengths, strict=True))
         ]
 
     def generate(

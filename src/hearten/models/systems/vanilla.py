@@ -12,7 +12,7 @@ from torch import Tensor
 from hearten.core.records import Example, Reply
 from hearten.lm.backbone import Batch
 from hearten.lm.decode import Decoding, StrategyPolicy, generate
-from hearten.models.system import Likelihood, System, reply_loss, sum_by_example
+from hearten.models.system import Likelihood, System, mean, reply_loss, sum_by_example
 
 
 class Vanilla(System):
@@ -24,7 +24,7 @@ class Vanilla(System):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`response`: mean cross-entropy of the reply tokens and the end token."""
         logits = self.backbone.logits(self.backbone.hidden(batch))
-        return {"response": reply_loss(logits, batch, self.backbone.strategy_ids).mean()}
+        return {"response": mean(reply_loss(logits, batch, self.backbone.strategy_ids))}
 
     def likelihoods(self, batch: Batch) -> list[Likelihood]:
         """How probable each gold reply is."""
