@@ -54,8 +54,12 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
     "safety": {
         "check": Verb("screen one message a line for crisis", "hearten.safety.command:check"),
         "train": Verb("fit the crisis classifier again", "hearten.safety.command:train"),
-        "evaluate": Verb("recall and false alarms of the crisis screen, by kind", "hearten.safety.command:evaluate"),
-        "suite": Verb("scripted seekers against a supporter, judged by rubric", "hearten.serve.safety_suite:suite"),
+        "evaluate": Verb(
+            "recall and false alarms of the crisis screen, by kind", "hearten.safety.command:evaluate"
+        ),
+        "suite": Verb(
+            "scripted seekers against a supporter, judged by rubric", "hearten.serve.safety_suite:suite"
+        ),
     },
     "chat": Verb("talk to a run or a model in the terminal", "hearten.serve.command:chat"),
 }
