@@ -53,19 +53,17 @@ def _corpus(*relative: str) -> Callable[[], str | None]:
 def _gpu() -> str | None:
     if find_spec("torch") is None:
         return None
-    import torch
+    from hearten.lm.hardware import gpu_name
 
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return gpu_name()
 
 
 def _bf16() -> str | None:
     if find_spec("torch") is None:
         return None
-    import torch
+    from hearten.lm.hardware import native_bf16
 
-    from hearten.lm.backbone import fast_dtype
-
-    return "native" if fast_dtype(torch.device("cpu")) is torch.bfloat16 else None
+    return "native" if native_bf16() else None
 
 
 def _word_vectors() -> str | None:

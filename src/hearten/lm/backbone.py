@@ -29,6 +29,7 @@ from hearten.core.places import cache_folder
 from hearten.core.records import Example
 from hearten.core.taxonomy import LabelSet
 from hearten.lm.embedded import embedded_folder, quiet_libraries
+from hearten.lm.hardware import native_bf16
 from hearten.lm.render import Renderer, Row
 
 
@@ -332,8 +333,7 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     """bf16 where the processor multiplies it natively, else fp32 (bf16 would be slower there)."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if native_bf16() else torch.float32
 
 
 def autocast(device: torch.device) -> torch.autocast:
