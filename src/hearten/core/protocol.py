@@ -18,7 +18,7 @@ from hearten.core.conversation import Conversation, Role, Turn
 from hearten.core.errors import Failure
 from hearten.core.records import Example
 from hearten.core.registry import lookup
-from hearten.core.taxonomy import label_set, mapping
+from hearten.core.taxonomy import label_set, mapping, read_table
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")

@@ -132,7 +132,8 @@ class Scenario:
     examples: tuple[str, ...]
 
 
-def readread_table(name: str) -> dict[str, Any]:
+def read_table(name: str) -> dict[str, Any]:
+    """The TOML table `core/tables/<name>.toml`."""
     return tomllib.loads((files("hearten.core") / "tables" / f"{name}.toml").read_text(encoding="utf-8"))
 
 
