@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from hearten.collect.rooms import Draft, Entry, statuses
@@ -73,12 +73,26 @@ class Journal:
             batch = [await self._queue.get()]
             while len(batch) < LARGEST_BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
+            await self._settle(batch)
+
+    async def _settle(self, batch: list[Waiting]) -> None:
+        """Make a batch durable and tell everyone; a draft the database refuses does not take others with it."""
+        try:
             result = await self._persist([row.draft for row in batch])
-            for room_id, entries in result.new.items():
-                self._deliver(room_id, entries)
-            for waiting, entry in zip(batch, result.results, strict=True):
-                if not waiting.done.done():
-                    waiting.done.set_result(entry)
+        except SQLAlchemyError as error:
+            if len(batch) == 1:
+                log.exception("a message could not be stored")
+                if not batch[0].done.done():
+                    batch[0].done.set_exception(error)
+                return
+            for row in batch:
+                await self._settle([row])
+            return
+        for room_id, entries in result.new.items():
+            self._deliver(room_id, entries)
+        for waiting, entry in zip(batch, result.results, strict=True):
+            if not waiting.done.done():
+                waiting.done.set_result(entry)
 
     async def _persist(self, drafts: list[Draft]) -> Batch:
         """Commit, however long the database needs to come back."""

@@ -76,7 +76,7 @@ def _people() -> None:
     )
     op.create_table(
         "waiting",
-        sa.Column("person_id", sa.ForeignKey("person.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("person_id", sa.Integer, sa.ForeignKey("person.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("study", sa.String, nullable=False, index=True),
         sa.Column("role", sa.String, nullable=False),
         sa.Column("since", sa.Float, nullable=False),
@@ -89,8 +89,8 @@ def _rooms() -> None:
         "room",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("study", sa.String, nullable=False, index=True),
-        sa.Column("seeker_id", sa.ForeignKey("person.id"), nullable=False, index=True),
-        sa.Column("supporter_id", sa.ForeignKey("person.id"), index=True),
+        sa.Column("seeker_id", sa.Integer, sa.ForeignKey("person.id"), nullable=False, index=True),
+        sa.Column("supporter_id", sa.Integer, sa.ForeignKey("person.id"), index=True),
         sa.Column("model", sa.String),
         sa.Column("opened", sa.Float, nullable=False),
         sa.Column("ended", sa.Float),
@@ -105,7 +105,7 @@ def _rooms() -> None:
     )
     op.create_table(
         "event",
-        sa.Column("room_id", sa.ForeignKey("room.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("room_id", sa.Integer, sa.ForeignKey("room.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("seq", sa.Integer, primary_key=True),
         sa.Column("kind", sa.String, nullable=False),
         sa.Column("role", sa.String, nullable=False),
