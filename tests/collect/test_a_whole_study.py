@@ -60,7 +60,15 @@ def test_two_people_finish_a_study(app, finished):
 
 def test_the_leader_accepts_by_hand_and_downloads(app, finished):
     leader = staff(app)
-    for page in ("", "/people", "/conversations", "/conversations/1", "/review", "/corrections", "/invitations"):
+    for page in (
+        "",
+        "/people",
+        "/conversations",
+        "/conversations/1",
+        "/review",
+        "/corrections",
+        "/invitations",
+    ):
         leader.get(f"/admin/pilot{page}")
     leader.post("/admin/pilot/conversations/1", decision="accepted")
     leader.post("/admin/pilot/conversations/1/qualified", value="yes")
@@ -309,9 +317,15 @@ def test_a_judge_talks_to_hidden_supporters_and_compares_them(run_app):
 
 
 def test_pairs_of_replies_are_compared(run_app, tmp_path):
-    item = {"id": "x1", "context": ["seeker: I lost my job"], "replies": {"ash": "Oh.", "oak": "<b>I hear you</b>"}}
+    item = {
+        "id": "x1",
+        "context": ["seeker: I lost my job"],
+        "replies": {"ash": "Oh.", "oak": "<b>I hear you</b>"},
+    }
     (tmp_path / "pairs.jsonl").write_text(json.dumps(item) + "\n")
-    app = run_app('name = "pilot"\ntitle = "P"\nopen = true\n[judge]\nkind = "pairs"\nitems = "pairs.jsonl"\n')
+    app = run_app(
+        'name = "pilot"\ntitle = "P"\nopen = true\n[judge]\nkind = "pairs"\nitems = "pairs.jsonl"\n'
+    )
     person = Participant(app)
     person.get("/judge/pilot")
     person.do("consent", adult="yes", agree="yes", role="judge")

@@ -93,7 +93,12 @@ class Participant(Visitor):
 
     def describe(self) -> None:
         """Fill in the seeker's survey."""
-        answers = {"problem": "job crisis", "emotion": "anxiety", "initial_intensity": "5", "experience": "current"}
+        answers = {
+            "problem": "job crisis",
+            "emotion": "anxiety",
+            "initial_intensity": "5",
+            "experience": "current",
+        }
         self.do("survey", situation=SITUATION, **answers)
 
     def live(self):
@@ -204,4 +209,3 @@ class Frames:
         """Send what will be refused; returns the reason."""
         self.send(frame)
         return self.until("refused")["reason"]
-

@@ -182,29 +182,11 @@ def change_person(
     with web(request).database.writing() as session:
         try:
             person = people.by_pseudonym(session, study, pseudonym)
+            people.act(session, study, person, form.get("action", ""))
         except UsageError as error:
-            raise HTTPException(404, error.what) from None
-        act(session, study, person, form.get("action", ""))
+            raise HTTPException(422, error.what) from None
         identity.record(session, account.name, form["action"], pseudonym)
     return back(study, "/people")
-
-
-def act(session: Session, study: Study, person: Person, action: str) -> None:
-    """What a leader does to a participant's row; used by the page and by `hearten collect people`.
-
-    Raises:
-        HTTPException: 422 unknown action.
-    """
-    tasks = len(training.tutorial(study.training.content).tasks)
-    actions = {
-        "reset": lambda: people.reset(person),
-        "grant": lambda: people.grant(person),
-        "admit": lambda: people.admit(person, tasks),
-        "withdraw": lambda: people.withdraw(session, person),
-    }
-    if action not in actions:
-        raise HTTPException(422, "unknown action")
-    actions[action]()
 
 
 # conversations

@@ -76,7 +76,9 @@ class Journal:
             await self._settle(batch)
 
     async def _settle(self, batch: list[Waiting]) -> None:
-        """Make a batch durable and tell everyone; a draft the database refuses does not take others with it."""
+        """Make a batch durable and tell everyone; a draft the database refuses does not take others with
+        it.
+        """
         try:
             result = await self._persist([row.draft for row in batch])
         except SQLAlchemyError as error:

@@ -7,6 +7,7 @@ counts stay true and the partner's end state (and pay) is not touched.
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -16,7 +17,9 @@ from hearten.collect.matching import rooms_of, stop_waiting
 from hearten.collect.rooms import SEEKER, SUPPORTER
 from hearten.collect.study import Study
 from hearten.collect.tables import Event, Person, Room, Vote
+from hearten.collect.training import tutorial
 from hearten.core.errors import UsageError, nearest
+from hearten.core.registry import lookup
 from hearten.web import identity
 
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -86,6 +89,22 @@ def admit(person: Person, tasks: int) -> None:
     person.tasks_done, person.passed = tasks, time.time()
 
 
+def act(session: Session, study: Study, person: Person, action: str) -> None:
+    """What a leader does for (or on behalf of) a participant, by name.
+
+    Raises:
+        UsageError: unknown action.
+    """
+    tasks = len(tutorial(study.training.content).tasks)
+    actions: dict[str, Callable[[], None]] = {
+        "reset": lambda: reset(person),
+        "grant": lambda: grant(person),
+        "admit": lambda: admit(person, tasks),
+        "withdraw": lambda: withdraw(session, person),
+    }
+    lookup(actions, action, "action")()
+
+
 def withdraw(session: Session, person: Person) -> None:
     """Delete what a person wrote and answered, and everything that says who they are."""
     now = time.time()
@@ -110,3 +129,20 @@ def status(person: Person, rooms: list[Room]) -> str | None:
         return max(known)
     failed = person.role == SUPPORTER and person.attempts > 0 and person.passed is None
     return "00" if failed else None
+
+
+def listing(session: Session, study: Study) -> list[dict[str, Any]]:
+    """One row for each participant, for a table."""
+    people = session.scalars(select(Person).where(Person.study == study.name).order_by(Person.id)).all()
+    return [
+        {
+            "name": person.pseudonym,
+            "role": person.role,
+            "tutorial": person.tasks_done,
+            "attempts": person.attempts,
+            "passed": person.passed is not None,
+            "chats": len(rooms := rooms_of(session, person)),
+            "state": "withdrawn" if person.withdrawn else status(person, rooms),
+        }
+        for person in people
+    ]

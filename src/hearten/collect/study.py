@@ -5,11 +5,14 @@ it. The module knows nothing of pages or the database: it only says what is allo
 ESConv (Liu et al. 2021, section 4, Appendix D and the platform of Figure 8) unless a field says otherwise.
 """
 
+import json
 import re
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from hearten.core.config import Config, load_toml
 from hearten.core.errors import UsageError
@@ -20,7 +23,15 @@ Count = Annotated[int, Field(ge=0)]
 Minutes = Annotated[float, Field(ge=0)]
 
 
-class Ethics(Config):
+class Part(Config):
+    """A part of a study; the sentence under each key becomes the comment in the file `collect init`
+    writes.
+    """
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Ethics(Part):
     """Consent and what a board asks for."""
 
     irb: str = ""
@@ -28,6 +39,7 @@ class Ethics(Config):
     contact: str = ""
     """Whom participants may write to."""
     minimum_age: Annotated[int, Field(ge=18)] = 18
+    """Participants confirm it."""
     consent_version: str = "1"
     """Raise it when `consent` changes: everyone is asked again, and the version is stored with the answer."""
     consent: str = (
@@ -36,20 +48,23 @@ class Ethics(Config):
         "and may be published for research. You can stop at any moment and have everything you wrote "
         "deleted. The other person is not a therapist, and this is not a service for emergencies."
     )
+    """Shown before anything else; empty lines make paragraphs."""
 
 
-class Training(Config):
+class Training(Part):
     """The supporters' tutorial and exam (section 4.1)."""
 
     content: str = "esconv"
     """A shipped tutorial, or the path of a TOML file of the same form."""
     exam_questions: Annotated[int, Field(ge=1)] = 11
+    """Drawn from the sub-tasks, in random order."""
     pass_share: Share = 0.8
+    """Of right answers."""
     attempts: Annotated[int, Field(ge=1)] = 3
     """Afterwards the study leader may grant another."""
 
 
-class SeekerSurvey(Config):
+class SeekerSurvey(Part):
     """What a seeker is asked before the chat (section 4.2)."""
 
     problems: tuple[str, ...] = ()
@@ -57,6 +72,7 @@ class SeekerSurvey(Config):
     emotions: tuple[str, ...] = ()
     """Empty: the seven of the paper."""
     words: tuple[Count, Count] = (20, 80)
+    """Least and most words of the situation."""
 
     @field_validator("problems")
     @classmethod
@@ -77,7 +93,7 @@ class SeekerSurvey(Config):
         return self
 
 
-class Chat(Config):
+class Chat(Part):
     """When stars are asked for, when a chat may end, when a partner counts as gone (Figure 8)."""
 
     feedback_every: Annotated[int, Field(ge=0)] = 2
@@ -85,13 +101,14 @@ class Chat(Config):
     end_turns: Count = 10
     """The seeker may end after so many exchanges (one run of each side) and `end_minutes`."""
     end_minutes: Minutes = 15
+    """See `end_turns`: both must be reached."""
     silence_minutes: Minutes = 3
     """After so long without a word, the other may leave for the partner's reasons."""
     longest_message: Annotated[int, Field(ge=1, le=20_000)] = 4000
     """Characters."""
 
 
-class Pay(Config):
+class Pay(Part):
     """The bonus rule (Figure 8): a share of `base` for each end state; shown to participants, not paid by
     us.
     """
@@ -99,8 +116,11 @@ class Pay(Config):
     currency: str = ""
     """Empty: no reward is mentioned."""
     base: Annotated[float, Field(ge=0)] = 1.0
+    """The reward of end state 01."""
     seeker: dict[str, float] = Field(default={"01": 1, "02": 1.5, "03": 10})
+    """Times base: left early, partner gone, finished."""
     supporter: dict[str, float] = Field(default={"00": 1, "01": 1, "02": 10, "03": 10})
+    """Times base: training not passed, left early, partner gone, finished."""
 
     def reward(self, role: str, status: str) -> float:
         """What a participant of `role` who ended in `status` earns, in `currency`."""
@@ -108,16 +128,18 @@ class Pay(Config):
         return self.base * table.get(status, 1.0)
 
 
-class Quotas(Config):
+class Quotas(Part):
     """When to stop: 0 means no limit."""
 
     conversations: Count = 0
+    """Finished conversations wanted in all."""
     per_person: Annotated[int, Field(ge=1)] = 1
     """Conversations one participant may take part in."""
     per_problem: dict[str, Count] = Field(default={})
+    """Conversations wanted for a problem, e.g. {"job crisis" = 20}."""
 
 
-class Thresholds(Config):
+class Thresholds(Part):
     """The auto-approval of Table 1, read with Appendix D: three of four for the supporter, and the seeker's.
 
     The table's note says "two of three", its header ">= 3" and Appendix D "at least three of all the four";
@@ -125,30 +147,37 @@ class Thresholds(Config):
     """
 
     improvement: float = 1
+    """Intensity before minus after."""
     supporter_length: float = 8
     """Mean words of a supporter's utterance."""
     empathy: float = 3
+    """Stars."""
     relevance: float = 4
+    """Stars, rated by the seeker."""
     supporter_needed: Annotated[int, Field(ge=0, le=4)] = 3
+    """How many of the four above."""
     detail: float | None = None
     """The supporter's rating of the seeker; None: not required, as in the paper."""
     seeker_length: float = 6
+    """Mean words of a seeker's utterance."""
     last_feedback: float = 5
     """Without a survey, the last two stars must reach this: the paper's "greater than 4"."""
     minimum_utterances: Count = 16
+    """Shorter conversations are filtered out."""
 
 
-class Completion(Config):
+class Completion(Part):
     """What a crowd platform wants back."""
 
     code: str = ""
+    """Shown on the last page."""
     url: str = ""
     """Where the last page leads, e.g. Prolific's completion address."""
     external_parameter: str = "PROLIFIC_PID"
     """The query parameter that carries the platform's own id of a participant."""
 
 
-class Care(Config):
+class Care(Part):
     """Where people find help; shown on every page and after "I don't feel well"."""
 
     resources: tuple[tuple[str, str], ...] = (
@@ -157,9 +186,10 @@ class Care(Config):
         ("European Union: emergencies", "112"),
         ("Anywhere: a directory of helplines", "findahelpline.com"),
     )
+    """(who, how): put those of your participants' country first."""
 
 
-class Judge(Config):
+class Judge(Part):
     """A human evaluation on the same platform: `chat` with hidden supporters, or `pairs` of replies."""
 
     kind: Literal["chat", "pairs"] = "chat"
@@ -179,14 +209,17 @@ class Judge(Config):
     """Exchanges with each supporter before a participant may go on."""
 
 
-class Study(Config):
+class Study(Part):
     """One study."""
 
     name: str
     """In the address of its pages: small letters, digits and hyphens."""
     title: str
+    """On every page."""
     languages: tuple[str, ...] = ("en",)
+    """Offered to participants, the first where none fits: en, de."""
     label_set: str = "esconv"
+    """Strategies supporters choose from: esconv, extes or multiesc (a tutorial of the same set is needed)."""
     open: bool = False
     """True: whoever has the address may join; False: an invitation is needed."""
     supporter: Literal["people", "model", "assisted"] = "people"
@@ -253,3 +286,37 @@ def load_study(path: Path) -> Study:
 def _choice(kind: str, names: tuple[str, ...]) -> tuple[str, ...]:
     known = labels(kind)
     return tuple(known.find(name) for name in names)
+
+
+def as_toml(study: Study) -> str:
+    """A study file with every key, its value and a comment on what it means."""
+    tables = [name for name in Study.model_fields if isinstance(getattr(study, name), Part)]
+    lines = _keys(study, [name for name in Study.model_fields if name not in (*tables, "judge")])
+    for name in tables:
+        part = getattr(study, name)
+        lines += [
+            "",
+            f"# {(part.__doc__ or '').strip().splitlines()[0]}",
+            f"[{name}]",
+            *_keys(part, type(part).model_fields),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(part: Part, names: Iterable[str]) -> list[str]:
+    lines = []
+    for name in names:
+        value = getattr(part, name)
+        meaning = " ".join((type(part).model_fields[name].description or "").split())
+        lines += textwrap.wrap(meaning, 100, initial_indent="# ", subsequent_indent="# ")
+        lines.append(f"# {name} = …" if value is None else f"{name} = {_toml(value)}")
+    return lines
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML; JSON's strings, numbers and booleans are TOML's too."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(one) for one in value)}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)
