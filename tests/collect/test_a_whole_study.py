@@ -151,7 +151,7 @@ def test_the_same_id_twice_is_one_message_and_a_broken_connection_loses_nothing(
 
 
 def test_partner_gone_gives_the_states_of_figure_8(app):
-    one, other = meet(app)
+    one, _ = meet(app)
     with one.live() as socket:
         a = Frames(socket)
         a.hello()
@@ -189,7 +189,7 @@ def test_withdrawal_deletes_what_was_written(app, finished):
 def test_a_failed_exam_can_be_granted_again(app, person):
     name = person.join("supporter")
     person.learn_tutorial()
-    for attempt in range(3):
+    for _ in range(3):
         page = person.do("exam").text
     assert "no attempt is left" in page
     assert "Not this time" in person.get(person.home).text

@@ -28,7 +28,10 @@ code = "C-4711"
 [pay]
 currency = "EUR"
 """
-SITUATION = "My hours were cut without a word last week and I lie awake counting what is left of the money for the rent."
+SITUATION = (
+    "My hours were cut without a word last week and I lie awake counting what is left of the money "
+    "for the rent this month."
+)
 
 
 class Echo:

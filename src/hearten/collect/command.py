@@ -232,15 +232,15 @@ def correct(
     if as_json:
         print(json.dumps(result))
         return
-    _table("disputed by more than 75% of reviewers", ("item", "label", "votes"), [
-        (f"{row.conversation_id}#{row.turn}", row.label, ", ".join(f"{name} {n}" for name, n in row.votes.items()))
-        for row in disputes if row.to_leader
-    ])  # fmt: skip
+    rows = [
+        (f"{row.conversation_id}#{row.turn}", row.label, ", ".join(f"{k} {n}" for k, n in row.votes.items()))
+        for row in disputes
+        if row.to_leader
+    ]
+    _table("disputed by more than 75% of reviewers", ("item", "label", "votes"), rows)
     _table("intensities to look at again", ("conversation",), [(name,) for name in rechecks])
-    print(
-        f"{len(disputes)} utterances reviewed, {changed} conversations changed"
-        + (f"; wrote {out}" if out else "")
-    )
+    written = f"; wrote {out}" if out else ""
+    print(f"{len(disputes)} utterances reviewed, {changed} conversations changed{written}")
 
 
 def people(
@@ -326,9 +326,8 @@ def _open(database: str) -> Any:
 
     store = Database(database)
     if store.kind == "sqlite" and not Path(str(store.url.database)).is_file():
-        raise UsageError(
-            f"no database at '{store.url.database}'", fix="hearten web --study FILE makes one; or --database"
-        )
+        fix = "hearten web --study FILE makes one; or name another with --database"
+        raise UsageError(f"no database at '{store.url.database}'", fix=fix)
     store.upgrade()
     return store
 

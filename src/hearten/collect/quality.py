@@ -185,4 +185,4 @@ def summary(verdicts: Iterable[Verdict]) -> dict[str, Any]:
             row["conversations"] += 1
             row["accepted"] += verdict.accepted
             row["recheck_intensity"] += verdict.recheck_intensity
-    return table
+    return table | {"all": table.pop("all")} if table else table
