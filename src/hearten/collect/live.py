@@ -390,7 +390,7 @@ class Hub:
             return Draft(room.id, "message", client.role, message.id, text)
         data: dict[str, Any] = {"suggested": True} if message.suggested else {}
         if self.attention is not None:
-            flags = self.attention(room.study).flags(text, room.state.said[SUPPORTER])
+            flags = self.attention(room.study).flags(text, room.state.said[SUPPORTER][-20:])
             data |= {"flags": list(flags)} if flags else {}
         return Draft(room.id, "message", client.role, message.id, text, message.strategy, data=data or None)
 
