@@ -9,6 +9,7 @@ for the leader; nothing is blocked.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 COPIED_SHARE = 0.7
 """Share of a message's word triples that must stand in one taught sentence."""
@@ -16,6 +17,7 @@ SHORT_WORDS = 3
 SHORT_RUN = 3
 
 
+@lru_cache(maxsize=8192)
 def words(text: str) -> tuple[str, ...]:
     """Lower-case words, punctuation aside."""
     return tuple(re.findall(r"[\w'’]+", text.casefold()))
@@ -32,11 +34,15 @@ class Attention:
 
     def __init__(self, taught: Sequence[str]) -> None:
         self._taught = [grams for grams in map(triples, taught) if grams]
+        self._anywhere = frozenset().union(*self._taught)
 
     def copied(self, text: str) -> bool:
         """Whether `text` is (mostly) a taught sentence."""
         grams = triples(text)
-        return bool(grams) and any(len(grams & known) >= COPIED_SHARE * len(grams) for known in self._taught)
+        enough = COPIED_SHARE * len(grams)
+        if not grams or len(grams & self._anywhere) < enough:
+            return False
+        return any(len(grams & known) >= enough for known in self._taught)
 
     def flags(self, text: str, earlier: Sequence[str]) -> tuple[str, ...]:
         """What is wrong with `text`, given the same person's `earlier` messages in order."""
