@@ -1,14 +1,16 @@
-"""Load and faults on the collection platform: how quickly do messages arrive, and does any get lost or doubled?
+"""Load and faults on the collection platform: how quickly do messages arrive, and is one ever lost or
+doubled. doubled?
 
-    python benchmarks/collect.py                                     400 conversations, 60 s, SQLite
-    python benchmarks/collect.py --database postgresql --servers 2   seekers on one process, supporters on the other
+    python benchmarks/collect.py                                     400 conversations, 60 s, SQLite python
+    benchmarks/collect.py --database postgresql --servers 2   seekers on one process, supporters on the other
     python benchmarks/collect.py --rooms 50 --kills 20               kill -9 of the server during the load
     python benchmarks/collect.py --database postgresql --rooms 50 --database-kills 3 --cuts 0.02
 
-Real servers (`hearten web`) on the loopback, real sockets. Every client sends numbered messages at a steady rate,
-keeps what was not acknowledged and sends it again after reconnecting, as the page's script does. Afterwards the
-database is read: every acknowledged message must be there exactly once and in the order it was sent, and every
-partner must have seen it exactly once and in that order. Delivery is the time from sending to the partner's socket.
+Real servers (`hearten web`) on the loopback, real sockets. Every client sends numbered messages at a steady
+rate, keeps what was not acknowledged and sends it again after reconnecting, as the page's script does.
+Afterwards the database is read: every acknowledged message must be there exactly once and in the order it was
+sent, and every partner must have seen it exactly once and in that order. Delivery is the time from sending to
+the partner's socket.
 """
 
 import argparse
@@ -27,7 +29,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import websockets
-from throwaway_postgres import ThrowawayPostgres
 
 from hearten.collect import people
 from hearten.collect.journal import read_entries
@@ -35,6 +36,7 @@ from hearten.collect.matching import open_room
 from hearten.collect.study import Study, load_study
 from hearten.web import identity
 from hearten.web.database import Database
+from throwaway_postgres import ThrowawayPostgres
 
 STUDY = """
 name = "load"
@@ -109,7 +111,9 @@ class Client:
     async def _session(self) -> None:
         address = f"ws://127.0.0.1:{self.port}/study/load/live"
         options = {"compression": None, "open_timeout": 20, "ping_interval": None, "close_timeout": 1}
-        async with websockets.connect(address, additional_headers={"cookie": self.cookie}, **options) as socket:
+        async with websockets.connect(
+            address, additional_headers={"cookie": self.cookie}, **options
+        ) as socket:
             self.socket = socket
             await socket.send(json.dumps({"type": "hello", "seen": self.seen}))
             self.take(json.loads(await socket.recv()))
@@ -137,7 +141,16 @@ class Server:
 
     def __init__(self, study: Path, database: str, port: int) -> None:
         self.port = port
-        self._command = [sys.executable, "-m", "hearten", "web", "--study", str(study), "--database", database]
+        self._command = [
+            sys.executable,
+            "-m",
+            "hearten",
+            "web",
+            "--study",
+            str(study),
+            "--database",
+            database,
+        ]
         self._command += ["--port", str(port)]
         self._process: subprocess.Popen | None = None
 
@@ -154,7 +167,9 @@ class Server:
                 writer.close()
                 return
             await asyncio.sleep(0.1)
-        raise SystemExit(f"the server on port {self.port} did not start: see /tmp/hearten-bench-{self.port}.log")
+        raise SystemExit(
+            f"the server on port {self.port} did not start: see /tmp/hearten-bench-{self.port}.log"
+        )
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -169,7 +184,9 @@ def prepare(database: Database, study: Study, rooms: int, ports: list[int]) -> l
     clients = []
     with database.writing() as session:
         for _ in range(rooms):
-            pair = [people.join(session, study, role=role, language="en")[0] for role in ("seeker", "supporter")]
+            pair = [
+                people.join(session, study, role=role, language="en")[0] for role in ("seeker", "supporter")
+            ]
             for person in pair:
                 person.ready = True
             room = open_room(session, study, pair[0].id, supporter=pair[1].id, now=time.time())
@@ -179,7 +196,13 @@ def prepare(database: Database, study: Study, rooms: int, ports: list[int]) -> l
     return clients
 
 
-async def disturb(args: argparse.Namespace, servers: list[Server], postgres: ThrowawayPostgres | None, clients: list[Client], start: float) -> dict:
+async def disturb(
+    args: argparse.Namespace,
+    servers: list[Server],
+    postgres: ThrowawayPostgres | None,
+    clients: list[Client],
+    start: float,
+) -> dict:
     """Kill servers and the database, and cut sockets, evenly over the load."""
     done = {"server_kills": 0, "database_kills": 0, "cuts": 0}
 
@@ -193,7 +216,9 @@ async def disturb(args: argparse.Namespace, servers: list[Server], postgres: Thr
 
     async def kill_database() -> None:
         for number in range(args.database_kills):
-            await asyncio.sleep(max(0, start + (number + 0.5) * args.seconds / args.database_kills - time.monotonic()))
+            await asyncio.sleep(
+                max(0, start + (number + 0.5) * args.seconds / args.database_kills - time.monotonic())
+            )
             assert postgres is not None
             postgres.kill()
             await asyncio.sleep(0.5)
@@ -212,7 +237,9 @@ async def disturb(args: argparse.Namespace, servers: list[Server], postgres: Thr
     return done
 
 
-async def load(args: argparse.Namespace, clients: list[Client], servers: list[Server], postgres: ThrowawayPostgres | None) -> dict:
+async def load(
+    args: argparse.Namespace, clients: list[Client], servers: list[Server], postgres: ThrowawayPostgres | None
+) -> dict:
     """Connect everyone, talk, wait for the last acknowledgement."""
     for server in servers:
         server.start()
@@ -265,7 +292,11 @@ def check(database: Database, clients: list[Client]) -> dict:
 
 def quantile(values: list[float], share: float) -> float:
     """A quantile in milliseconds."""
-    return round(1000 * sorted(values)[min(len(values) - 1, int(share * len(values)))], 1) if values else float("nan")
+    return (
+        round(1000 * sorted(values)[min(len(values) - 1, int(share * len(values)))], 1)
+        if values
+        else float("nan")
+    )
 
 
 def report(args: argparse.Namespace, clients: list[Client], checked: dict, done: dict) -> dict:
@@ -285,13 +316,19 @@ def report(args: argparse.Namespace, clients: list[Client], checked: dict, done:
         "gaps": sum(client.gaps for client in clients),
         "reconnections": sum(client.reconnections for client in clients),
         **checked,
-        "delivery_ms": {"p50": quantile(delays, 0.5), "p95": quantile(delays, 0.95), "p99": quantile(delays, 0.99)},
+        "delivery_ms": {
+            "p50": quantile(delays, 0.5),
+            "p95": quantile(delays, 0.95),
+            "p99": quantile(delays, 0.99),
+        },
         "acknowledgement_ms": {"p50": quantile(acks, 0.5), "p95": quantile(acks, 0.95)},
     }
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--servers", type=int, choices=(1, 2), default=1)
     parser.add_argument("--rooms", type=int, default=400)
@@ -338,7 +375,13 @@ def main() -> int:
         result = report(args, clients, check(database, clients), done)
         database.close()
     print(json.dumps(result, indent=2))
-    wrong = result["lost"] + result["doubled"] + result["disordered"] + result["not_seen_by_partner"] + result["gaps"]
+    wrong = (
+        result["lost"]
+        + result["doubled"]
+        + result["disordered"]
+        + result["not_seen_by_partner"]
+        + result["gaps"]
+    )
     unsent = result["sent"] - result["acknowledged"]
     slow = bool(args.most_ms) and result["delivery_ms"]["p95"] > args.most_ms
     return int(bool(wrong or unsent or slow))

@@ -1,8 +1,10 @@
-"""A PostgreSQL cluster for a test or a benchmark: made in a temporary folder, killed and started at will, removed.
+"""A PostgreSQL cluster for a test or a benchmark: made in a temporary folder, killed and started at will,
+removed.
 
 PostgreSQL refuses to run as root; there it runs as the user `postgres` that its package made.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -18,7 +20,9 @@ def binaries() -> Path | None:
     found = shutil.which("pg_ctl")
     folders = [Path(found).parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), None)
+    return next(
+        (folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), None
+    )
 
 
 class ThrowawayPostgres:
@@ -50,7 +54,9 @@ class ThrowawayPostgres:
 
     def _run(self, program: str, *args: str) -> None:
         command = [str(self._bin / program), *args]
-        subprocess.run(command, check=True, capture_output=True, cwd=self._folder, user=self._user, timeout=60)
+        subprocess.run(
+            command, check=True, capture_output=True, cwd=self._folder, user=self._user, timeout=60
+        )
 
     def start(self) -> None:
         """Start it, also after a kill, and wait until it answers."""
@@ -63,14 +69,13 @@ class ThrowawayPostgres:
         main = int((self._data / "postmaster.pid").read_text().split()[0])
         group = [main, *(int(pid) for pid in _children(main))]
         for pid in group:
-            with_suppressed_kill(pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def remove(self) -> None:
         """Stop it and delete its folder."""
-        try:
+        with contextlib.suppress(subprocess.CalledProcessError):
             self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop")
-        except subprocess.CalledProcessError:
-            pass
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> "ThrowawayPostgres":
@@ -83,11 +88,3 @@ class ThrowawayPostgres:
 
 def _children(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-
-
-def with_suppressed_kill(pid: int) -> None:
-    """SIGKILL, if it still lives."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

@@ -11,10 +11,12 @@ word before.
 """
 
 import asyncio
+import json
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass, field
+from typing import Any
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
@@ -22,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from hearten.collect.rooms import Draft, Entry, statuses
 from hearten.collect.tables import Event, Room
-from hearten.web.broker import Broker
+from hearten.web.broker import LONGEST, Broker
 from hearten.web.database import Database
 
 LARGEST_BATCH = 256
@@ -115,9 +117,30 @@ def commit(database: Database, broker: Broker, drafts: Sequence[Draft]) -> Batch
     """Write drafts in one transaction; a draft that was written before yields its old entry."""
     with database.writing() as session:
         batch = _write(session, drafts, time.time())
-        if batch.new:
-            broker.announce(session, TOPIC, sorted(batch.new))
+        for news in parcels(batch.new):
+            broker.announce(session, TOPIC, news)
     return batch
+
+
+def parcels(new: dict[int, list[Entry]], limit: int = LONGEST - 200) -> Iterator[dict[str, list[Any] | None]]:
+    """What other processes are told: entries by room, in as few notes as the broker's limit allows.
+
+    A room whose entries do not fit one note is only named (None); whoever cares reads it from the database.
+    """
+    parcel: dict[str, list[Any] | None] = {}
+    size = 0
+    for room_id, entries in new.items():
+        rows: list[Any] | None = [astuple(entry) for entry in entries]
+        length = len(json.dumps(rows, ensure_ascii=False).encode()) + 20
+        if length > limit:
+            rows, length = None, 20
+        if size + length > limit:
+            yield parcel
+            parcel, size = {}, 0
+        parcel[str(room_id)] = rows
+        size += length
+    if parcel:
+        yield parcel
 
 
 def _write(session: Session, drafts: Sequence[Draft], now: float) -> Batch:

@@ -225,11 +225,19 @@ class Hub:
         if topic == RESYNC:
             self._fall_behind(*self.rooms)
         elif topic == TOPIC:
-            self._fall_behind(*(room_id for room_id in value if room_id in self.rooms))
+            self._news(value)
         elif topic == "typing" and value[0] in self.rooms:
             self.show_typing(self.rooms[value[0]], value[1])
         elif topic == "here" and value[0] in self.rooms:
             self._here(self.rooms[value[0]], *value[1:])
+
+    def _news(self, value: dict[str, list[Any] | None]) -> None:
+        """Entries another process wrote; a room that is only named must be read."""
+        for name, rows in value.items():
+            if rows is None:
+                self._fall_behind(int(name))
+            else:
+                self.deliver(int(name), [Entry(*row) for row in rows])
 
     def _fall_behind(self, *room_ids: int) -> None:
         self._behind.update(room_ids)

@@ -101,7 +101,7 @@ class PostgresBroker:
         session.execute(notify, {"channel": CHANNEL, "payload": self._payload(topic, value)})
 
     def _payload(self, topic: str, value: Any) -> str:
-        payload = json.dumps([self._name, topic, value], separators=(",", ":"))
+        payload = json.dumps([self._name, topic, value], separators=(",", ":"), ensure_ascii=False)
         if len(payload.encode()) > LONGEST:
             raise ValueError(f"a message of {len(payload)} characters does not fit a NOTIFY")
         return payload
