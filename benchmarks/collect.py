@@ -1,5 +1,5 @@
-"""Load and faults on the collection platform: how quickly do messages arrive, and is one ever lost or
-doubled. doubled?
+"""Load and faults on the collection platform: how quickly messages arrive, and whether one is lost or
+doubled.
 
     python benchmarks/collect.py                                     400 conversations, 60 s, SQLite python
     benchmarks/collect.py --database postgresql --servers 2   seekers on one process, supporters on the other

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 
@@ -59,10 +60,21 @@ class ThrowawayPostgres:
         )
 
     def start(self) -> None:
-        """Start it, also after a kill, and wait until it answers."""
+        """Start it, also after a kill, and wait until it answers; dying backends hold its memory for a
+        moment.
+        """
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder}"
         log = str(self._folder / "log")
-        self._run("pg_ctl", "-D", str(self._data), "-w", "-t", "50", "-l", log, "-o", options, "start")
+        for attempt in range(20):
+            try:
+                self._run(
+                    "pg_ctl", "-D", str(self._data), "-w", "-t", "50", "-l", log, "-o", options, "start"
+                )
+                return
+            except subprocess.CalledProcessError:
+                if attempt == 19:
+                    raise
+                time.sleep(0.3)
 
     def kill(self) -> None:
         """`kill -9` of the whole server, as a crash would do it."""

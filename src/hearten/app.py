@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from hearten import __version__
 from hearten.core.supporter import Supporter
+from hearten.web.background import background
 from hearten.web.broker import open_broker
 from hearten.web.database import Database
 from hearten.web.errors import install
@@ -35,13 +36,9 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     """Migrate the database, listen to the other processes, and close both at the end."""
     state: Web = app.state.web
     await asyncio.to_thread(state.database.upgrade)
-    listening = asyncio.create_task(state.broker.run())
-    try:
+    async with background(state.broker.run()):
         yield
-    finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
-        state.database.close()
+    state.database.close()
 
 
 def create(settings: Settings, open_supporter: Callable[[str], Supporter] | None = None) -> FastAPI:

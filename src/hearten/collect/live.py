@@ -324,7 +324,7 @@ class Hub:
             if room is not None:
                 self._leave(client, room)
             await client.closed()
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(1012)
 
     async def _first(self, socket: WebSocket) -> Hello:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Request, WebSocket
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from starlette.requests import HTTPConnection
 
@@ -30,6 +31,7 @@ from hearten.collect.state import Collect, attention_to, collect, study_named
 from hearten.collect.study import Study, load_study
 from hearten.collect.tables import Person, Room, Vote
 from hearten.web import identity
+from hearten.web.background import background
 from hearten.web.guard import Form, fields, limit_tries, same_origin
 from hearten.web.pages import page, preferred, set_cookie
 from hearten.web.state import web
@@ -47,13 +49,8 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     hub.attention = lambda study: attention_to(study.training.content)
     opener = getattr(app.state, "open_supporter", open_by_name)
     app.state.collect = Collect({study.name: study for study in studies}, hub, Partners(hub, opener))
-    tasks = [asyncio.create_task(hub.journal.run()), asyncio.create_task(hub.catch_up())]
-    try:
+    async with background(hub.journal.run(), hub.catch_up()):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 router = APIRouter(lifespan=running)
@@ -582,10 +579,15 @@ def _withdraw(request: Request, study: Study) -> None:
 async def live(socket: WebSocket, name: Name) -> None:
     """The chat of the participant who asks; closed with 4403 for anyone without a room."""
     study = collect(socket).studies.get(name)
-    seat = await asyncio.to_thread(_seat, socket, study) if study and same_origin(socket) else None
+    try:
+        seat = await asyncio.to_thread(_seat, socket, study) if study and same_origin(socket) else None
+    except SQLAlchemyError:
+        seat, code = None, 1013  # the database is away: come back in a moment
+    else:
+        code = 4403
     if seat is None or study is None:
         await socket.accept()
-        await socket.close(4403)
+        await socket.close(code)
         return
     room, role = seat
 

@@ -7,7 +7,6 @@ everything. With SQLite there is one process and `LocalBroker` calls its subscri
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import uuid
@@ -118,8 +117,7 @@ class PostgresBroker:
                 await asyncio.sleep(0.2)
 
     async def _listen(self, psycopg: Any) -> None:
-        connection = await psycopg.AsyncConnection.connect(self._address, autocommit=True)
-        async with contextlib.aclosing(connection):
+        async with await psycopg.AsyncConnection.connect(self._address, autocommit=True) as connection:
             await connection.execute(f"LISTEN {CHANNEL}")
             self._tell(RESYNC, None)
             async for note in connection.notifies():

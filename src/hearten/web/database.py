@@ -7,6 +7,7 @@ seconds since 1970 (UTC), as floats, in both databases.
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -67,26 +68,39 @@ class Database:
         with self._lock, Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
-    def upgrade(self) -> None:
+    def upgrade(self, patience: float = 20) -> None:
         """Bring the tables to the newest migration; several processes may call it at once.
+
+        A database that is only just starting is waited for.
+
+        Args:
+            patience: seconds.
 
         Raises:
             Failure: the database cannot be reached.
         """
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                self._upgrade()
+                return
+            except OperationalError as error:
+                if time.monotonic() > deadline:
+                    where = self.url.render_as_string(hide_password=True)
+                    raise Failure(f"the database does not answer: {error.orig}", where=where) from None
+                time.sleep(0.5)
+
+    def _upgrade(self) -> None:
         from alembic import command
         from alembic.config import Config
 
         config = Config()
         config.set_main_option("script_location", "hearten.web:migrations")
-        try:
-            with self._lock, self._writer.begin() as connection:
-                if self.kind == "postgresql":
-                    connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-        except OperationalError as error:
-            where = self.url.render_as_string(hide_password=True)
-            raise Failure(f"the database does not answer: {error.orig}", where=where) from None
+        with self._lock, self._writer.begin() as connection:
+            if self.kind == "postgresql":
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
 
     def close(self) -> None:
         """Give every connection back."""
