@@ -1,19 +1,20 @@
 """What every test may need: a way to say that a machine lacks a tool, which CI is not allowed to say."""
 
 import os
+from collections.abc import Callable
 
 import pytest
 
 
-def require(name: str, present: object) -> None:
-    """Skip the test where `name` is missing; with CI=true that is a failure instead.
+@pytest.fixture
+def require() -> Callable[[str, object], None]:
+    """`require(name, present)` skips the test where a tool or file is missing; with CI=true it fails instead."""
 
-    Args:
-        name: the tool or file, as the reader of a skipped test should see it.
-        present: anything true if it is there.
-    """
-    if present:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{name} is missing, and in CI nothing may be skipped")
-    pytest.skip(f"{name} is not on this machine")
+    def check(name: str, present: object) -> None:
+        if present:
+            return
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{name} is missing, and in CI nothing may be skipped")
+        pytest.skip(f"{name} is not on this machine")
+
+    return check

@@ -52,7 +52,7 @@ function receive(frame) {
 }
 
 function happen(event) {
-  if (event.id) { settle(event.id); const sending = document.querySelector(`li[data-id="${CSS.escape(event.id)}"]`); if (sending) sending.remove(); }
+  if (event.id) { settle(event.id); const sending = document.querySelector(`.talk > [data-id="${CSS.escape(event.id)}"]`); if (sending) sending.remove(); }
   if (event.kind === "message") draw(event, false);
   if (event.kind === "message" && event.role !== role) part("typing").textContent = "";
   if (event.flags) tell(event.flags.map((flag) => words[`flag_${flag}`]).join(" "));
@@ -60,7 +60,7 @@ function happen(event) {
 }
 
 function draw(event, sending) {
-  const line = document.createElement("li"), mine = event.role === role;
+  const line = document.createElement("p"), mine = event.role === role;
   line.className = `${mine ? "mine" : ""} ${sending ? "sending" : "new"}`;
   if (event.id) line.dataset.id = event.id;
   const look = event.strategy && strategies[event.strategy];
@@ -72,13 +72,13 @@ function draw(event, sending) {
   line.append(document.createTextNode(event.text));
   add(line);
 }
-function say(sentence) { const line = document.createElement("li"); line.className = "system"; line.textContent = sentence; add(line); }
+function say(sentence) { const line = document.createElement("p"); line.className = "system"; line.textContent = sentence; add(line); }
 function add(line) { const low = talk.scrollHeight - talk.scrollTop - talk.clientHeight < 120; talk.append(line); if (low || line.classList.contains("mine")) talk.scrollTop = talk.scrollHeight; }
 
 function refuse(frame) {
   const lost = outbox.find((waiting) => waiting.id === frame.id);
   settle(frame.id);
-  const line = frame.id && document.querySelector(`li[data-id="${CSS.escape(frame.id)}"]`);
+  const line = frame.id && document.querySelector(`.talk > [data-id="${CSS.escape(frame.id)}"]`);
   if (line) line.remove();
   if (lost && lost.type === "message" && !text.value) text.value = lost.text;
   tell(words[`refused_${frame.reason}`] || words.refused_unreadable);
