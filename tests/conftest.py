@@ -8,7 +8,9 @@ import pytest
 
 @pytest.fixture
 def require() -> Callable[[str, object], None]:
-    """`require(name, present)` skips the test where a tool or file is missing; with CI=true it fails instead."""
+    """`require(name, present)` skips the test where a tool or file is missing; with CI=true it fails
+    instead.
+    """
 
     def check(name: str, present: object) -> None:
         if present:

@@ -198,7 +198,7 @@ def support(person: Walker, text: str, strategy: str) -> None:
 
 def ten_exchanges(seeker: Walker, supporter: Walker) -> None:
     """Ten exchanges with stars; the connection breaks in the middle."""
-    names = [name for name in ("Question", "Reflection of feelings", "Affirmation and Reassurance", "Information")]
+    names = ("Question", "Reflection of feelings", "Affirmation and Reassurance", "Information")
     for number in range(10):
         said = f"Number {number}: I keep turning it over, and at night it gets louder than by day."
         seeker.tab_to("#text")
@@ -210,7 +210,9 @@ def ten_exchanges(seeker: Walker, supporter: Walker) -> None:
             seeker.page.wait_for_timeout(300)
             seeker.context.set_offline(False)
         supporter.page.wait_for_selector(f".talk > *:has-text('Number {number}:')")
-        support(supporter, f"Answer {number}: that sounds heavy, and you carried it alone.", names[number % 4])
+        support(
+            supporter, f"Answer {number}: that sounds heavy, and you carried it alone.", names[number % 4]
+        )
         support(supporter, f"And {number}: what would make tonight a little easier for you?", "Question")
         seeker.page.wait_for_selector("#stars:not([hidden])")
         if number == 3:
@@ -280,7 +282,17 @@ def leader(browser, address: str, link: str) -> Walker:
     person.page.fill("#name", "Kim")
     person.page.fill("#password", "correct horse battery")
     person.page.click("main form button")
-    for name in ("", "people", "conversations", "conversations/1", "review", "corrections", "invitations", "export", "audit"):
+    for name in (
+        "",
+        "people",
+        "conversations",
+        "conversations/1",
+        "review",
+        "corrections",
+        "invitations",
+        "export",
+        "audit",
+    ):
         person.page.goto(f"{address}/admin/pilot/{name}".rstrip("/"))
         person.look(f"admin-{name.replace('/', '-') or 'overview'}")
     person.page.goto(f"{address}/admin/pilot/conversations/1")
@@ -291,12 +303,25 @@ def leader(browser, address: str, link: str) -> Walker:
 
 def exported(person: Walker, tmp_path: Path) -> None:
     """The export from the command line, beside the running server."""
-    command = [sys.executable, "-m", "hearten", "collect", "export", "--study", "study.toml", "--out", "out", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "hearten",
+        "collect",
+        "export",
+        "--study",
+        "study.toml",
+        "--out",
+        "out",
+        "--json",
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["conversations"] == 1
     (talk,) = read_records(tmp_path / "out" / "conversations.jsonl", Conversation)
     assert len(talk.turns) == 30
-    assert sum(turn.feedback is not None for turn in talk.turns) == 9  # the tenth has no seeker's turn after it
+    assert (
+        sum(turn.feedback is not None for turn in talk.turns) == 9
+    )  # the tenth has no seeker's turn after it
     assert talk.turns[-1].annotations == {"feedback": 5}
     assert talk.survey.answers["seeker_question1"] == "It was good. You can reach me at [email]."
     assert "How people support each other" in (tmp_path / "out" / "card.md").read_text()

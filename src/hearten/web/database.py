@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import JSON, Connection, Double, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 
@@ -26,7 +26,7 @@ MIGRATION_LOCK = 7_424_001
 class Base(DeclarativeBase):
     """Base of every table, the stages' too."""
 
-    type_annotation_map: ClassVar = {dict[str, Any]: JSON, list[str]: JSON}
+    type_annotation_map: ClassVar = {dict[str, Any]: JSON, float: Double}
 
 
 class Database:

@@ -136,5 +136,6 @@ for (const [id, reason] of Object.entries(ends)) {
   });
 }
 if (part("suggest")) part("suggest").addEventListener("click", () => transmit({ type: "suggest" }));
+new ResizeObserver(() => { talk.scrollTop = talk.scrollHeight; }).observe(talk);
 setInterval(refresh, 1000);
 connect();

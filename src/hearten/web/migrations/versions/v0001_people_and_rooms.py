@@ -23,13 +23,13 @@ def _staff() -> None:
         sa.Column("name", sa.String, nullable=False, unique=True),
         sa.Column("role", sa.String, nullable=False),
         sa.Column("password", sa.String, nullable=False),
-        sa.Column("created", sa.Float, nullable=False),
+        sa.Column("created", sa.Double, nullable=False),
     )
     op.create_table(
         "login",
         sa.Column("token_hash", sa.String, primary_key=True),
         sa.Column("subject", sa.String, nullable=False, index=True),
-        sa.Column("expires", sa.Float, nullable=False),
+        sa.Column("expires", sa.Double, nullable=False),
     )
     op.create_table(
         "invitation",
@@ -37,13 +37,13 @@ def _staff() -> None:
         sa.Column("study", sa.String, nullable=False),
         sa.Column("role", sa.String, nullable=False),
         sa.Column("uses", sa.Integer, nullable=False),
-        sa.Column("expires", sa.Float, nullable=False),
+        sa.Column("expires", sa.Double, nullable=False),
         sa.Column("note", sa.String, nullable=False),
     )
     op.create_table(
         "audit",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("at", sa.Float, nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
         sa.Column("who", sa.String, nullable=False),
         sa.Column("action", sa.String, nullable=False),
         sa.Column("what", sa.String, nullable=False),
@@ -61,26 +61,26 @@ def _people() -> None:
         sa.Column("language", sa.String, nullable=False),
         sa.Column("external", sa.String),
         sa.Column("return_hash", sa.String, nullable=False, unique=True),
-        sa.Column("created", sa.Float, nullable=False),
-        sa.Column("consented", sa.Float),
+        sa.Column("created", sa.Double, nullable=False),
+        sa.Column("consented", sa.Double),
         sa.Column("consent_version", sa.String),
         sa.Column("tasks_done", sa.Integer, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("granted", sa.Integer, nullable=False),
-        sa.Column("passed", sa.Float),
+        sa.Column("passed", sa.Double),
         sa.Column("survey", sa.JSON),
         sa.Column("ready", sa.Boolean, nullable=False),
         sa.Column("rounds", sa.Integer, nullable=False),
         sa.Column("email", sa.String),
-        sa.Column("withdrawn", sa.Float),
+        sa.Column("withdrawn", sa.Double),
     )
     op.create_table(
         "waiting",
         sa.Column("person_id", sa.Integer, sa.ForeignKey("person.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("study", sa.String, nullable=False, index=True),
         sa.Column("role", sa.String, nullable=False),
-        sa.Column("since", sa.Float, nullable=False),
-        sa.Column("seen", sa.Float, nullable=False),
+        sa.Column("since", sa.Double, nullable=False),
+        sa.Column("seen", sa.Double, nullable=False),
     )
 
 
@@ -92,8 +92,8 @@ def _rooms() -> None:
         sa.Column("seeker_id", sa.Integer, sa.ForeignKey("person.id"), nullable=False, index=True),
         sa.Column("supporter_id", sa.Integer, sa.ForeignKey("person.id"), index=True),
         sa.Column("model", sa.String),
-        sa.Column("opened", sa.Float, nullable=False),
-        sa.Column("ended", sa.Float),
+        sa.Column("opened", sa.Double, nullable=False),
+        sa.Column("ended", sa.Double),
         sa.Column("reason", sa.String),
         sa.Column("last_seq", sa.Integer, nullable=False),
         sa.Column("seeker_status", sa.String),
@@ -110,7 +110,7 @@ def _rooms() -> None:
         sa.Column("kind", sa.String, nullable=False),
         sa.Column("role", sa.String, nullable=False),
         sa.Column("client_id", sa.String, nullable=False),
-        sa.Column("at", sa.Float, nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
         sa.Column("text", sa.String),
         sa.Column("strategy", sa.String),
         sa.Column("stars", sa.Integer),
@@ -125,7 +125,7 @@ def _rooms() -> None:
         sa.Column("rater", sa.String, nullable=False),
         sa.Column("question", sa.String, nullable=False),
         sa.Column("value", sa.String, nullable=False),
-        sa.Column("at", sa.Float, nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
         sa.UniqueConstraint("study", "item", "rater", "question"),
     )
 
