@@ -4,6 +4,7 @@ Commands on files (`approve`, `calibrate`, `correct`) take `conversations.jsonl`
 `export` open a study's database beside a running server.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -78,6 +79,7 @@ def web(
         host=host, port=port, database=database, studies=paths, secure=secure, trust_proxy=trust_proxy
     )
     _must_be_free(host, port)
+    _allow_many_sockets()
     store.upgrade()
     _announce(store, studies, f"http://{host}:{port}", new_leader)
     store.close()
@@ -107,6 +109,15 @@ def _must_be_free(host: str, port: int) -> None:
             raise Failure(
                 f"cannot listen: {error.strerror}", where=f"{host}:{port}", fix="another --port"
             ) from None
+
+
+def _allow_many_sockets() -> None:
+    """Every open chat is a file to the system; where its soft limit is low, use what the hard one allows."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _announce(store: Any, studies: Iterable[Any], base: str, new_leader: bool) -> None:
