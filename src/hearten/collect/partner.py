@@ -24,16 +24,17 @@ log = logging.getLogger("hearten.collect")
 
 
 def open_by_name(name: str) -> Supporter:
-    """The supporter `hearten chat` would open under this name.
+    """The supporter `hearten chat` would open under this name, inside the safety screens.
 
     Raises:
-        Failure: no models are installed.
+        Failure: no models are installed, or nothing to screen what people would read.
     """
     try:
         models = import_module("hearten.models.supporters")
+        safety = import_module("hearten.safety.chain")
     except ImportError as error:
         raise Failure(f"no supporting models here ({error.name})", fix="pip install 'hearten[lm]'") from None
-    return cast(Supporter, models.open_supporter(name))
+    return cast(Supporter, safety.SafeSupporter(models.open_supporter(name)))
 
 
 class Partners:
