@@ -1,10 +1,13 @@
-"""What many tests need: tiny random models in the hub's layout, and conversations to feed them.
+"""What many tests need: a way to say that a machine lacks something (which CI is not allowed to say), tiny
+random models in the hub's layout, and conversations to feed them.
 
 The models are real classes with real tokenizers, so that loading, padding, caching and saving are the
 library's own; only the weights are small and random. Nothing is fetched.
 """
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,21 @@ import pytest
 from hearten.core.conversation import Conversation
 from hearten.core.protocol import examples, protocol
 from hearten.core.taxonomy import label_set
+
+
+@pytest.fixture
+def require() -> Callable[[str, object], None]:
+    """`require(name, present)` skips the test where a tool is missing; with CI=true it fails instead."""
+
+    def check(name: str, present: object) -> None:
+        if present:
+            return
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{name} is missing, and in CI nothing may be skipped")
+        pytest.skip(f"{name} is not on this machine")
+
+    return check
+
 
 SENTENCES = (
     "I have not slept since the letter came.",

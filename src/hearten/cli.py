@@ -37,6 +37,15 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
         "figures": Verb("figures that describe a corpus, as SVG", "hearten.data.command:figures"),
         "export": Verb("write ESConv JSON, ConvoKit, chat JSONL or CSV", "hearten.data.command:export"),
     },
+    "collect": {
+        "init": Verb("write a study file with the paper's values", "hearten.collect.command:init"),
+        "approve": Verb("ESConv's auto-approval with reasons", "hearten.collect.command:approve"),
+        "calibrate": Verb("thresholds that agree with annotators", "hearten.collect.command:calibrate"),
+        "correct": Verb("disputed strategies and intensities", "hearten.collect.command:correct"),
+        "people": Verb("participants: reset, grant, withdraw, invite", "hearten.collect.command:people"),
+        "export": Verb("conversations, verdicts, ratings, data card", "hearten.collect.command:export"),
+    },
+    "web": Verb("serve studies to people in a browser", "hearten.collect.command:web"),
     "train": Verb("train a system from a recipe into a run folder", "hearten.train.command:train"),
     "evaluate": {
         "predict": Verb("replies of a run for every test turn", "hearten.evaluate.command:predict"),

@@ -1,0 +1,74 @@
+"""The web app: settings, then each stage's router; no logic.
+
+`create` makes the app for one process, `from_environment` for `hearten web --processes N`, whose workers find
+the settings in `HEARTEN_WEB`. A stage with pages is one row of `STAGES`: its `routes.router`, and beside it
+`templates/`, `strings/` and `assets/` if it has them.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+from importlib import import_module
+from importlib.resources import files
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from hearten import __version__
+from hearten.core.supporter import Supporter
+from hearten.web.background import background
+from hearten.web.broker import open_broker
+from hearten.web.database import Database
+from hearten.web.errors import install
+from hearten.web.guard import Rate, Shield
+from hearten.web.pages import Pages
+from hearten.web.settings import VARIABLE, Settings
+from hearten.web.state import Web
+
+STAGES = ("hearten.web", "hearten.collect")
+"""Packages with pages; each has `routes.router`."""
+
+
+@contextlib.asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[None]:
+    """Migrate the database, listen to the other processes, and close both at the end."""
+    state: Web = app.state.web
+    await asyncio.to_thread(state.database.upgrade)
+    async with background(state.broker.run()):
+        yield
+    state.database.close()
+
+
+def create(settings: Settings, open_supporter: Callable[[str], Supporter] | None = None) -> FastAPI:
+    """The app for one process.
+
+    Args:
+        open_supporter: finds a supporting model by name, where not the one of `hearten chat`.
+    """
+    app = FastAPI(title="hearten", version=__version__, lifespan=running, docs_url=None, redoc_url=None)
+    database = Database(settings.database)
+    app.state.web = Web(
+        settings=settings,
+        database=database,
+        broker=open_broker(database),
+        pages=Pages(STAGES),
+        forms=Rate(settings.forms_per_minute / 60, settings.forms_per_minute),
+        tries=Rate(settings.tries_per_minute / 60, settings.tries_per_minute),
+    )
+    if open_supporter is not None:
+        app.state.open_supporter = open_supporter
+    for package in STAGES:
+        app.include_router(import_module(f"{package}.routes").router)
+        assets: Any = files(package) / "assets"
+        if assets.is_dir():
+            app.mount(f"/assets/{package.rpartition('.')[2]}", StaticFiles(directory=str(assets)))
+    install(app)
+    app.add_middleware(Shield, largest_body=settings.largest_body, secure=settings.secure)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """The app of one worker process, with the settings its parent left in the environment."""
+    return create(Settings.model_validate_json(os.environ[VARIABLE]))

@@ -1,0 +1,329 @@
+"""A whole study in a real browser: the seeker by keyboard alone, the supporter by mouse, axe on every page.
+
+With HEARTEN_SCREENSHOTS=FOLDER every page is also photographed, at desktop and at phone width, for the docs.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from walking import SITUATION
+
+from hearten.collect.training import tutorial
+from hearten.core.conversation import Conversation
+from hearten.core.jsonl import read_records
+
+pytestmark = pytest.mark.slow
+STUDY = """
+name = "pilot"
+title = "How people support each other"
+open = true
+[ethics]
+irb = "2026-017"
+contact = "study@example.org"
+[chat]
+end_minutes = 0
+[completion]
+code = "C-4711"
+[pay]
+currency = "EUR"
+"""
+DESKTOP, PHONE = {"width": 1200, "height": 800}, {"width": 360, "height": 740}
+ROOT = Path(__file__).parents[2]
+
+
+def chromium() -> str | None:
+    return next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
+
+
+def axe_file() -> Path | None:
+    named = os.environ.get("HEARTEN_AXE")
+    places = [Path(named)] if named else [ROOT / "node_modules" / "axe-core" / "axe.min.js"]
+    return next((path for path in places if path.is_file()), None)
+
+
+@pytest.fixture
+def browser(require):
+    require("Chromium", chromium())
+    require("axe-core (npm install axe-core)", axe_file())
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        yield driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+
+
+@pytest.fixture
+def server(tmp_path):
+    """`hearten web`; yields (address, the leader's link)."""
+    (tmp_path / "study.toml").write_text(STUDY)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "hearten", "web", "--study", "study.toml", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    lines = [process.stdout.readline() for _ in range(3)]
+    for _ in range(300):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield f"http://127.0.0.1:{port}", re.search(r"http\S+/invite/\S+", "".join(lines)).group()
+    process.terminate()
+    process.wait(20)
+
+
+class Walker:
+    """One person's browser."""
+
+    def __init__(self, browser, address: str, size) -> None:
+        self.context = browser.new_context(viewport=size)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.faults: list[str] = []
+        self.page.on("console", lambda message: message.type == "error" and self.faults.append(message.text))
+        self.page.on("request", lambda request: self._local(request.url, address))
+        self.size = size
+
+    def _local(self, url: str, address: str) -> None:
+        if not url.startswith((address, address.replace("http", "ws"), "data:")):
+            self.faults.append(f"external request: {url}")
+
+    def look(self, name: str) -> None:
+        """Check a page with axe at both widths, and photograph it where asked."""
+        folder = os.environ.get("HEARTEN_SCREENSHOTS")
+        for width, size in (("desktop", DESKTOP), ("phone", PHONE)):
+            self.page.set_viewport_size(size)
+            self._axe(f"{name}, {width}")
+            wide = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, f"{name} is {wide} px too wide at {size['width']}"
+            if folder:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                self.page.screenshot(path=Path(folder) / f"{name}-{width}.png")
+        self.page.set_viewport_size(self.size)
+
+    def _axe(self, where: str) -> None:
+        self.page.evaluate(axe_file().read_text())
+        rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+        found = self.page.evaluate("rules => axe.run(document, rules)", rules)["violations"]
+        lines = [f"{row['id']}: {row['help']}: {row['nodes'][0]['html'][:150]}" for row in found]
+        assert not lines, f"{where}:\n" + "\n".join(lines)
+
+    def tab_to(self, selector: str) -> None:
+        """Press Tab until `selector` has the focus."""
+        for _ in range(80):
+            if self.page.evaluate("s => document.activeElement?.matches(s) ?? false", selector):
+                return
+            self.page.keyboard.press("Tab")
+        raise AssertionError(f"no way to {selector} with the Tab key")
+
+    def press(self, selector: str, key: str = "Enter") -> None:
+        self.tab_to(selector)
+        self.page.keyboard.press(key)
+
+    def rest(self) -> None:
+        self.page.wait_for_load_state("load")
+
+
+def seeker_arrives(person: Walker, address: str) -> None:
+    """Consent to survey, with the keyboard."""
+    page = person.page
+    page.goto(f"{address}/study/pilot")
+    person.look("consent")
+    person.press("input[name=adult]", "Space")
+    person.press("button[value=yes]")
+    page.wait_for_selector(".code")
+    person.look("kept")
+    person.press("main a.button")
+    page.wait_for_selector("button[value=seeker]")
+    person.look("role")
+    person.press("button[value=seeker]")
+    page.wait_for_selector("table")
+    person.look("instructions")
+    person.press("main button")
+    page.wait_for_selector("#situation")
+    for name, key in (("problem", "j"), ("emotion", "a")):
+        person.tab_to(f"#{name}")
+        page.keyboard.type(key)
+    person.press("input[name=initial_intensity]", "Space")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    person.tab_to("#situation")
+    page.keyboard.type(SITUATION)
+    person.press("input[name=experience]", "Space")
+    person.look("survey-before")
+    person.press("main form > button")
+    page.wait_for_selector("#clock")
+    person.look("waiting")
+
+
+def supporter_arrives(person: Walker, address: str) -> None:
+    """Consent, tutorial, exam; one quiz is answered wrongly first."""
+    page = person.page
+    page.goto(f"{address}/study/pilot")
+    page.check("input[name=adult]")
+    page.click("button[value=yes]")
+    page.click("main a.button")
+    page.click("button[value=supporter]")
+    for number, task in enumerate(tutorial("esconv").tasks):
+        if number == 3:
+            person.look("tutorial")
+            page.check(f"input[value='{1 if task.quiz.right != 1 else 2}']")
+            page.click("main form button")
+            page.wait_for_selector(".wrong")
+            person.look("tutorial-wrong")
+        page.check(f"input[value='{task.quiz.right}']")
+        page.click("main form button")
+        page.click("main a.button")
+    page.wait_for_selector("fieldset.card")
+    person.look("exam")
+    for task in tutorial("esconv").tasks:
+        page.check(f"input[name={task.key}][value='{task.exam.right}']")
+    page.click("main form button")
+    page.wait_for_selector("table")
+    page.click("main form button")
+
+
+def support(person: Walker, text: str, strategy: str) -> None:
+    person.page.check(f"input[name=strategy][value='{strategy}']")
+    person.page.fill("#text", text)
+    person.page.click("#send")
+    person.page.wait_for_selector(f".talk > *.mine:not(.sending):has-text('{text}')")
+
+
+def ten_exchanges(seeker: Walker, supporter: Walker) -> None:
+    """Ten exchanges with stars; the connection breaks in the middle."""
+    names = ("Question", "Reflection of feelings", "Affirmation and Reassurance", "Information")
+    for number in range(10):
+        said = f"Number {number}: I keep turning it over, and at night it gets louder than by day."
+        seeker.tab_to("#text")
+        seeker.page.keyboard.type(said)
+        if number == 5:
+            seeker.context.set_offline(True)
+        seeker.page.keyboard.press("Enter")
+        if number == 5:
+            seeker.page.wait_for_timeout(300)
+            seeker.context.set_offline(False)
+        supporter.page.wait_for_selector(f".talk > *:has-text('Number {number}:')")
+        support(
+            supporter, f"Answer {number}: that sounds heavy, and you carried it alone.", names[number % 4]
+        )
+        support(supporter, f"And {number}: what would make tonight a little easier for you?", "Question")
+        seeker.page.wait_for_selector("#stars:not([hidden])")
+        if number == 3:
+            seeker.look("chat-seeker-stars")
+            supporter.page.check("input[name=strategy][value='Self-disclosure']")
+            supporter.look("chat-supporter")
+        seeker.press("#stars input", "Space")
+        for _ in range(3 + number % 2):
+            seeker.page.keyboard.press("ArrowRight")
+        seeker.press("#stars button")
+        seeker.page.wait_for_selector("#stars", state="hidden")
+        seeker.page.wait_for_selector("#text:not([disabled])")
+
+
+def stars(person: Walker, name: str, number: int) -> None:
+    person.page.check(f"input[name={name}][value='{number}']", force=True)
+
+
+def test_two_people_go_through_a_whole_study(browser, server, tmp_path):
+    address, leader_link = server
+    seeker, supporter = Walker(browser, address, PHONE), Walker(browser, address, DESKTOP)
+    seeker_arrives(seeker, address)
+    supporter_arrives(supporter, address)
+    for person in (seeker, supporter):
+        person.page.wait_for_selector("#text:not([disabled])")
+    seeker.page.wait_for_selector("#presence:has-text('is here')")
+    ten_exchanges(seeker, supporter)
+    dark(supporter)
+    seeker.press("#finish")
+    for person in (seeker, supporter):
+        person.page.click("#over a")
+        person.page.wait_for_selector("input[name=natural]")
+    seeker.look("survey-after")
+    seeker.page.check("input[name=natural][value=yes]")
+    for name, number in (("final_intensity", 2), ("empathy", 5), ("relevance", 5)):
+        stars(seeker, name, number)
+    seeker.page.fill("#seeker_question1", "It was good. You can reach me at ana@example.org.")
+    seeker.page.click("main form button")
+    supporter.page.check("input[name=natural][value=yes]")
+    stars(supporter, "detail", 4)
+    supporter.page.click("main form button")
+    for person in (seeker, supporter):
+        assert person.page.inner_text(".code") == "C-4711"
+    seeker.look("done")
+    seeker.page.goto(f"{address}/study/pilot/care")
+    seeker.look("care")
+    seeker.page.goto(f"{address}/study/pilot/withdraw")
+    seeker.look("withdraw")
+    exported(leader(browser, address, leader_link), tmp_path)
+    for person in (seeker, supporter):
+        expected = ("net::ERR_INTERNET_DISCONNECTED", "WebSocket connection")
+        assert not [fault for fault in person.faults if not any(word in fault for word in expected)]
+
+
+def dark(person: Walker) -> None:
+    """The chat with the system's dark colours."""
+    person.page.emulate_media(color_scheme="dark")
+    person.look("chat-supporter-dark")
+    person.page.emulate_media(color_scheme="light")
+
+
+def leader(browser, address: str, link: str) -> Walker:
+    """Accept the invitation and look at every page."""
+    person = Walker(browser, address, DESKTOP)
+    person.page.goto(link)
+    person.look("invitation")
+    person.page.fill("#name", "Kim")
+    person.page.fill("#password", "correct horse battery")
+    person.page.click("main form button")
+    for name in (
+        "",
+        "people",
+        "conversations",
+        "conversations/1",
+        "review",
+        "corrections",
+        "invitations",
+        "export",
+        "audit",
+    ):
+        person.page.goto(f"{address}/admin/pilot/{name}".rstrip("/"))
+        person.look(f"admin-{name.replace('/', '-') or 'overview'}")
+    person.page.goto(f"{address}/admin/pilot/conversations/1")
+    assert person.page.is_visible("text=Verdict: accepted")
+    assert not person.faults
+    return person
+
+
+def exported(person: Walker, tmp_path: Path) -> None:
+    """The export from the command line, beside the running server."""
+    command = [
+        sys.executable,
+        "-m",
+        "hearten",
+        "collect",
+        "export",
+        "--study",
+        "study.toml",
+        "--out",
+        "out",
+        "--json",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["conversations"] == 1
+    (talk,) = read_records(tmp_path / "out" / "conversations.jsonl", Conversation)
+    assert len(talk.turns) == 30
+    assert (
+        sum(turn.feedback is not None for turn in talk.turns) == 9
+    )  # the tenth has no seeker's turn after it
+    assert talk.turns[-1].annotations == {"feedback": 5}
+    assert talk.survey.answers["seeker_question1"] == "It was good. You can reach me at [email]."
+    assert "How people support each other" in (tmp_path / "out" / "card.md").read_text()
+    if os.environ.get("HEARTEN_KEEP_EXPORT"):
+        shutil.copytree(tmp_path / "out", os.environ["HEARTEN_KEEP_EXPORT"], dirs_exist_ok=True)
