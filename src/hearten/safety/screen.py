@@ -26,7 +26,7 @@ BATCH = 256
 """Messages that go through the encoder together."""
 
 FIGURE_MARGIN = 1.0
-"""Logits that a message must have beyond the threshold when all that was certain in it was a figure of speech."""
+"""Logits beyond the threshold that a message needs when nothing but a figure of speech was certain in it."""
 
 
 class Finding(Record):
