@@ -52,7 +52,8 @@ def _condensed(text: str) -> str:
 
 
 def _plain_letters(text: str) -> str:
-    text = unicodedata.normalize("NFKD", text).casefold().translate(_characters())
+    text = unicodedata.normalize("NFKD", text).casefold()
+    text = text.translate(_characters(latin=mostly_latin(text)))
     kept = (
         " " if (kind := unicodedata.category(c)) == "Cc" and c != "\n" else "" if kind in ("Mn", "Cf") else c
         for c in text
@@ -60,10 +61,18 @@ def _plain_letters(text: str) -> str:
     return "".join(kept)
 
 
+def mostly_latin(text: str) -> bool:
+    """Whether at least half of the letters are Latin; in other scripts look-alikes are what they are."""
+    letters = [c for c in text if c.isalpha()]
+    return 2 * sum(c.isascii() for c in letters) >= len(letters)
+
+
 @cache
-def _characters() -> dict[int, str]:
+def _characters(*, latin: bool) -> dict[int, str]:
     signs = {ord(sign): f" {word} " for word, row in table("normal")["signs"].items() for sign in row}
-    alike = {ord(sign): letter for letter, row in table("normal")["homoglyphs"].items() for sign in row}
+    alike = {
+        ord(sign): letter for letter, row in table("normal")["homoglyphs"].items() for sign in row if latin
+    }
     return {**signs, **alike, ord("’"): "'", ord("‘"): "'", ord("`"): "'", ord("“"): '"', ord("”"): '"'}
 
 

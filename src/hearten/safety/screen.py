@@ -18,12 +18,15 @@ import numpy as np
 from hearten.core.conversation import Record
 from hearten.lm.embed import available
 from hearten.safety.classifier import PIECE_PENALTY, Classifier, classifier, vectors
-from hearten.safety.normal import normalise, table
+from hearten.safety.normal import mostly_latin, normalise, table
 from hearten.safety.pieces import pieces
 from hearten.safety.rules import EVIDENCE_LENGTH, Find, Reading, read, worst
 
 BATCH = 256
 """Messages that go through the encoder together."""
+
+FIGURE_MARGIN = 1.0
+"""Logits beyond the threshold that a message needs when nothing but a figure of speech was certain in it."""
 
 
 class Finding(Record):
@@ -57,11 +60,7 @@ def _batch(texts: list[str]) -> list[Finding]:
     learned = _classifier()
     if learned is None:
         return [_by_rules(reading) for reading in readings]
-    open_ = [
-        i
-        for i, (text, reading) in enumerate(zip(texts, readings, strict=True))
-        if text and not _sure(reading)
-    ]
+    open_ = [number for number, text in enumerate(texts) if _readable(text) and not _sure(readings[number])]
     seen = dict(zip(open_, _nearest([texts[i] for i in open_], learned), strict=True))
     return [_judge(reading, seen.get(number)) for number, reading in enumerate(readings)]
 
@@ -76,6 +75,11 @@ def _classifier() -> Classifier | None:
             file=sys.stderr,
         )
     return learned
+
+
+def _readable(text: str) -> bool:
+    """Whether the (English) classifier can make anything of it: some letters, mostly Latin."""
+    return any(c.isalpha() for c in text) and mostly_latin(text)
 
 
 def _sure(reading: Reading) -> bool:
@@ -111,7 +115,7 @@ def _judge(reading: Reading, seen: tuple[float, str, str] | None) -> Finding:
     if seen is None:
         return _by_rules(reading)
     logit, kind, piece = seen
-    if logit <= 0:
+    if logit <= (FIGURE_MARGIN if reading.idioms and not reading.certain else 0):
         return _low(reading)
     finds = [find for find in reading.certain if find.kind in (kind, *_family(kind))] or list(reading.certain)
     if finds:
