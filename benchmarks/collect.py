@@ -153,10 +153,11 @@ class Server:
         ]
         self._command += ["--port", str(port)]
         self._process: subprocess.Popen | None = None
+        self.log = Path(tempfile.gettempdir()) / f"hearten-load-{port}.log"
 
     def start(self) -> None:
         """Start it and return at once."""
-        log = open(f"/tmp/hearten-bench-{self.port}.log", "ab")  # noqa: PTH123, SIM115 - outlives this function
+        log = self.log.open("ab")
         self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
 
     async def answers(self) -> None:
@@ -167,15 +168,18 @@ class Server:
                 writer.close()
                 return
             await asyncio.sleep(0.1)
-        raise SystemExit(
-            f"the server on port {self.port} did not start: see /tmp/hearten-bench-{self.port}.log"
-        )
+        raise SystemExit(f"the server on port {self.port} did not start: see {self.log}")
 
     def kill(self) -> None:
         """`kill -9`."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
+
+    def forget(self) -> None:
+        """Kill it and remove its log."""
+        self.kill()
+        self.log.unlink(missing_ok=True)
 
 
 def prepare(database: Database, study: Study, rooms: int, ports: list[int]) -> list[Client]:
@@ -371,7 +375,7 @@ def main() -> int:
             done = asyncio.run(load(args, clients, servers, postgres))
         finally:
             for server in servers:
-                server.kill()
+                server.forget()
         result = report(args, clients, check(database, clients), done)
         database.close()
     print(json.dumps(result, indent=2))

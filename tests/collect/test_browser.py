@@ -58,16 +58,38 @@ def browser(require):
         yield driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
 
 
+OTHERS = {
+    "closed": 'name = "closed"\ntitle = "By invitation"\n',
+    "pairs": 'name = "pairs"\ntitle = "Which reply helps?"\nopen = true\n'
+    '[judge]\nkind = "pairs"\nitems = "items.jsonl"\n',
+    "strict": 'name = "strict"\ntitle = "One attempt"\nopen = true\n[training]\nattempts = 1\n',
+}
+ITEM = {
+    "id": "x1",
+    "context": [
+        "seeker: They gave my desk away while I was ill.",
+        "supporter: While you were ill?",
+        "seeker: Yes.",
+    ],
+    "replies": {"ash": "You should complain.", "oak": "That must have felt as if you were already gone."},
+}
+
+
 @pytest.fixture
 def server(tmp_path):
     """`hearten web`; yields (address, the leader's link)."""
     (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "items.jsonl").write_text(json.dumps(ITEM) + "\n")
+    others = []
+    for name, text in OTHERS.items():
+        (tmp_path / f"{name}.toml").write_text(text)
+        others += ["--study", f"{name}.toml"]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "hearten", "web", "--study", "study.toml", "--port", str(port)]
+    command = [sys.executable, "-m", "hearten", "web", "--study", "study.toml", "--port", str(port), *others]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    lines = [process.stdout.readline() for _ in range(3)]
+    lines = [process.stdout.readline() for _ in range(6)]
     for _ in range(300):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -327,3 +349,42 @@ def exported(person: Walker, tmp_path: Path) -> None:
     assert "How people support each other" in (tmp_path / "out" / "card.md").read_text()
     if os.environ.get("HEARTEN_KEEP_EXPORT"):
         shutil.copytree(tmp_path / "out", os.environ["HEARTEN_KEEP_EXPORT"], dirs_exist_ok=True)
+
+
+def agrees(person: Walker, place: str) -> None:
+    """Consent, and past the personal link."""
+    person.page.goto(place)
+    person.page.check("input[name=adult]")
+    person.page.click("button[value=yes]")
+    person.page.click("main a.button")
+
+
+def test_the_pages_beside_the_way(browser, server):
+    address, _ = server
+    person = Walker(browser, address, DESKTOP)
+    for name, path in {"login": "login", "not-found": "nowhere", "closed": "study/closed"}.items():
+        person.page.goto(f"{address}/{path}")
+        person.look(name)
+    person.page.goto(f"{address}/study/strict")
+    person.page.click("button[value=no]")
+    person.look("refused")
+    agrees(person, f"{address}/study/strict")
+    person.page.click("button[value=supporter]")
+    for task in tutorial("esconv").tasks:
+        person.page.check(f"input[value='{task.quiz.right}']")
+        person.page.click("main form button")
+        person.page.click("main a.button")
+    for task in tutorial("esconv").tasks:
+        wrong = next(n for n in (1, 2) if n != task.exam.right)
+        person.page.check(f"input[name={task.key}][value='{wrong}']")
+    person.page.click("main form button")
+    person.look("exam-failed")
+    person.page.goto(f"{address}/study/strict")
+    person.look("failed")
+    person.page.goto(f"{address}/study/strict/withdraw")
+    person.page.click("button[value=yes]")
+    person.look("withdrawn")
+    agrees(person, f"{address}/judge/pairs")
+    person.look("judge-instructions")
+    person.page.click("main form button")
+    person.look("judging")

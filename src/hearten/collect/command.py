@@ -67,6 +67,7 @@ def web(
     from hearten.web.settings import VARIABLE, Settings
 
     studies = [load_study(path) for path in study]
+    _models_are_here(studies)
     for one in studies:
         tutorial(one.training.content)
     store = Database(database)
@@ -109,6 +110,16 @@ def _must_be_free(host: str, port: int) -> None:
             raise Failure(
                 f"cannot listen: {error.strerror}", where=f"{host}:{port}", fix="another --port"
             ) from None
+
+
+def _models_are_here(studies: Iterable[Any]) -> None:
+    from importlib.util import find_spec
+
+    wanted = [f"{name} (study {one.name})" for one in studies for name in one.models]
+    if wanted and find_spec("hearten.models") is None:
+        raise Failure(
+            "no supporting models are installed", where=", ".join(wanted), fix="pip install 'hearten[lm]'"
+        )
 
 
 def _allow_many_sockets() -> None:

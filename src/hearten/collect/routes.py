@@ -48,7 +48,12 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     hub = Hub(state.database, state.broker, state.settings.messages_per_second)
     hub.attention = lambda study: attention_to(study.training.content)
     opener = getattr(app.state, "open_supporter", open_by_name)
-    app.state.collect = Collect({study.name: study for study in studies}, hub, Partners(hub, opener))
+    partners = Partners(hub, opener)
+    for name in {name for study in studies for name in study.models}:
+        await asyncio.to_thread(
+            partners.supporter, name
+        )  # a missing model is told now, not in mid-conversation
+    app.state.collect = Collect({study.name: study for study in studies}, hub, partners)
     async with background(hub.journal.run(), hub.catch_up()):
         yield
 

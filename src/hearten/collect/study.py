@@ -260,6 +260,12 @@ class Study(Part):
         return self
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The supporters this study opens."""
+        hidden = self.judge.supporters if self.judge and self.judge.kind == "chat" else ()
+        return (*((self.model,) if self.supporter != "people" else ()), *hidden)
+
+    @property
     def labels(self) -> LabelSet:
         """The strategies supporters choose from."""
         return label_set(self.label_set)
