@@ -3,6 +3,7 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
 
 import pytest
 
@@ -63,8 +64,8 @@ def test_a_remote_model_without_key_or_address_is_refused(monkeypatch):
 class Server(BaseHTTPRequestHandler):
     """Answers each request with the next status of `plan`; 200 is a completion that echoes."""
 
-    plan: list[int] = []
-    asked: list[dict] = []
+    plan: ClassVar[list[int]] = []
+    asked: ClassVar[list[dict]] = []
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -1,4 +1,4 @@
-"""Vanilla and Joint: losses worked by hand from the logits, likelihoods that add up, weights that come back."""
+"""Vanilla and Joint: losses by hand from the logits, likelihoods that add up, weights that come back."""
 
 import math
 
@@ -31,7 +31,7 @@ def built(name, folder, kind="full", backbone=None, **options):
 
 @torch.no_grad()
 def table(system, batch):
-    """Every target as (log-probabilities over the vocabulary, gold id, is strategy, example), plain floats."""
+    """Every target as (scores over the vocabulary, gold id, is strategy, example)."""
     logits = system.backbone.logits(system.backbone.hidden(batch)).double()
     return [
         (row, int(gold), bool(named), int(owner))
@@ -61,7 +61,7 @@ def test_vanilla_is_the_mean_over_reply_tokens(tiny, supporter_turns):
     assert not any(named for _, _, named, _ in rows)
     losses = system.losses(batch)
     assert list(losses) == ["response"]
-    assert float(losses["response"]) == pytest.approx(by_hand, rel=1e-4)
+    assert float(losses["response"].detach()) == pytest.approx(by_hand, rel=1e-4)
 
 
 @pytest.mark.parametrize("literal", [True, False])

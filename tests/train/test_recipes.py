@@ -51,7 +51,10 @@ def refused(**values):
         ({"system": None}, "the recipe names no system", "r.toml", 'system = "joint"'),
         ({"protocol": "seed13-901"}, "unknown protocol 'seed13-901'", "", "'seed13-910'"),
         ({"training": {"epochs": 0}}, "greater than 0", "r.toml, key training.epochs", "got 0"),
-        ({"system": "vanilla", "model": {"balance": 1}}, "unknown key 'balance'", "r.toml, [model], key balance", ""),
+        (
+            {"system": "vanilla", "model": {"balance": 1}},
+            "unknown key 'balance'", "r.toml, [model], key balance", "",
+        ),
     ],
 )  # fmt: skip
 def test_a_wrong_recipe_is_refused_with_the_nearest_name(values, what, where, fix):
