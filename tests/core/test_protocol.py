@@ -27,7 +27,7 @@ from hearten.core.taxonomy import label_set
 
 
 def conversation(number, marks="seS", situation=None):
-    """s and e are seeker turns, S and T supporter turns (Question, Information), O is Others."""
+    """S and e are seeker turns, S and T supporter turns (Question, Information), O is Others."""
     names = {"S": "Question", "T": "Information", "O": "Others"}
     turns = [
         {"speaker": "supporter", "text": f"{mark}{place}", "strategy": names[mark]}

@@ -134,7 +134,8 @@ def _prompt_groups(
     positions = getattr(backbone.model.config, "max_position_embeddings", None) or sys.maxsize
     window = max(2, min(backbone.config.window, positions - room - 1))
     overlap = min(backbone.config.overlap, window - 1)
-    groups, begun = [], set[int]()
+    groups: list[tuple[Row | None, list[int]]] = []
+    begun: set[int] = set()
     for row in backbone.renderer.conversation_rows(examples, window, overlap):
         new = [n for n in dict.fromkeys(target.example for target in row.targets) if n not in begun]
         begun.update(new)

@@ -1,0 +1,141 @@
+"""Chat models by name: scripted, remote (a small server in this process), and names nobody knows."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
+
+import pytest
+
+from hearten.core.chat import ChatModel, Message, Sampling
+from hearten.core.errors import Failure, UsageError
+from hearten.lm.chat import open_chat_model, reseeded
+
+HELLO = [Message(role="user", content="Hello")]
+
+
+def scripted(tmp_path, *lines):
+    (tmp_path / "script.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return open_chat_model(f"scripted:{tmp_path / 'script.jsonl'}")
+
+
+def test_a_script_is_said_line_by_line(tmp_path):
+    model = scripted(tmp_path, '{"reply": "One."}', '{"reply": "Two  words\\nhere. "}', '{"reply": "Three."}')
+    assert isinstance(model, ChatModel)
+    assert model.name == "scripted:script.jsonl"
+    assert model.complete(HELLO) == ["One."]
+    pieces = list(model.stream(HELLO))
+    assert len(pieces) == 3
+    assert "".join(pieces) == "Two  words\nhere. ", "the pieces joined are the text"
+    with pytest.raises(Failure, match="no more replies"):
+        model.complete(HELLO, n=2)
+    assert model.complete(HELLO) == ["Three."], "a refusal uses nothing up"
+
+
+@pytest.mark.parametrize("line", ['{"repyl": "x"}', '["x"]', '{"reply": 3}'])
+def test_a_script_line_without_a_reply_is_named(tmp_path, line):
+    with pytest.raises(Failure) as error:
+        scripted(tmp_path, '{"reply": "One."}', line)
+    assert error.value.where.endswith("script.jsonl, line 2")
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("embeded", "did you mean 'embedded'?"),
+        ("openai:", "did you mean 'openai:…'?"),
+        ("scripted:nowhere.jsonl", ""),
+        ("nowhere.gguf", ""),
+    ],
+)
+def test_a_name_nobody_knows_is_refused(name, fix):
+    with pytest.raises(UsageError) as error:
+        open_chat_model(name)
+    assert fix in error.value.fix
+
+
+def test_a_remote_model_without_key_or_address_is_refused(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(UsageError) as error:
+        open_chat_model("openai:gpt")
+    assert "openai:MODEL@URL" in error.value.fix
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers each request with the next status of `plan`; 200 is a completion that echoes."""
+
+    plan: ClassVar[list[int]] = []
+    asked: ClassVar[list[dict]] = []
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        Server.asked.append(body)
+        status = Server.plan.pop(0)
+        said = "echo: " + body["messages"][-1]["content"]
+        if status != 200:
+            content, kind = json.dumps({"error": {"message": "slow down"}}), "application/json"
+        elif body.get("stream"):
+            events = [{"choices": [{"index": 0, "delta": {"content": word}}]} for word in said.split(" ")]
+            lines = [json.dumps({"id": "1", "object": "chat.completion.chunk", **event}) for event in events]
+            content = "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"])
+            kind = "text/event-stream"
+        else:
+            choices = [
+                {"index": k, "message": {"role": "assistant", "content": f"{said} {k}"}}
+                for k in range(body.get("n") or 1)
+            ]
+            content, kind = json.dumps({"id": "1", "choices": choices}), "application/json"
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Retry-After", "0.01")
+        self.end_headers()
+        self.wfile.write(content.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def remote(monkeypatch):
+    """A remote model on a server in this process; the test fills `Server.plan`."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    server = HTTPServer(("127.0.0.1", 0), Server)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    Server.plan, Server.asked = [], []
+    yield open_chat_model(f"openai:small@http://127.0.0.1:{server.server_port}/v1")
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_busy_server_is_asked_again(remote):
+    Server.plan = [429, 200]
+    sampling = Sampling(temperature=0.2, top_p=0.5, max_tokens=7, seed=9, stop=("\n",))
+    assert remote.complete(HELLO, sampling=sampling, n=2) == ["echo: Hello 0", "echo: Hello 1"]
+    assert len(Server.asked) == 2
+    wanted = {
+        "model": "small", "messages": [{"role": "user", "content": "Hello"}], "temperature": 0.2,
+        "top_p": 0.5, "max_tokens": 7, "seed": 9, "stop": ["\n"], "n": 2,
+    }  # fmt: skip
+    assert {key: Server.asked[1][key] for key in wanted} == wanted
+
+
+def test_a_remote_reply_comes_piece_by_piece(remote):
+    Server.plan = [200]
+    assert list(remote.stream(HELLO)) == ["echo:", "Hello"]
+
+
+def test_a_refusal_of_the_server_is_a_message_with_its_address(remote):
+    Server.plan = [401]
+    with pytest.raises(Failure, match="the remote model failed") as error:
+        remote.complete(HELLO)
+    assert error.value.where.startswith("http://127.0.0.1:")
+    Server.plan = [404]
+    with pytest.raises(Failure, match="the remote model failed"):
+        list(remote.stream(HELLO))
+
+
+def test_a_seed_moves_on_for_each_of_several_replies():
+    assert reseeded(Sampling(seed=3), 2).seed == 5
+    assert reseeded(Sampling(seed=3), 0).seed == 3
+    assert reseeded(Sampling(), 2).seed is None

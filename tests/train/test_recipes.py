@@ -1,0 +1,174 @@
+"""Recipes: refused with the nearest name, or run; a run folder belongs to one of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hearten.cli import main
+from hearten.core.errors import Failure, UsageError
+from hearten.core.jsonl import write_records
+from hearten.core.runfolder import RunFolder
+from hearten.data.seeds import seed_conversations
+from hearten.models.systems.joint import JointConfig
+from hearten.train.recipe import load_recipe, parse_recipe
+from hearten.train.run import start
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.toml"))
+SMALL = """
+title = "small"
+system = "joint"
+[model]
+balance = 0.5
+[model.backbone]
+name = "{model}"
+[model.backbone.adapter]
+rank = 2
+[training]
+epochs = 0.3
+batch_tokens = 2048
+validations = 1
+"""
+
+
+def refused(**values):
+    with pytest.raises(UsageError) as error:
+        parse_recipe({"title": "x", "system": "joint", **values}, where="r.toml")
+    return error.value
+
+
+@pytest.mark.parametrize(
+    ("values", "what", "where", "fix"),
+    [
+        ({"trianing": {}}, "unknown key 'trianing'", "r.toml, key trianing", "'training'"),
+        ({"training": {"epoch": 1}}, "unknown key 'epoch'", "r.toml, key training.epoch", "'epochs'"),
+        ({"model": {"balence": 1}}, "unknown key 'balence'", "r.toml, [model], key balence", "'balance'"),
+        (
+            {"model": {"backbone": {"adapter": {"rnak": 1}}}},
+            "unknown key 'rnak'", "r.toml, [model], key backbone.adapter.rnak", "'rank'",
+        ),
+        ({"system": "jiont"}, "unknown system 'jiont'", "", "'joint'"),
+        ({"system": None}, "the recipe names no system", "r.toml", 'system = "joint"'),
+        ({"protocol": "seed13-901"}, "unknown protocol 'seed13-901'", "", "'seed13-910'"),
+        ({"training": {"epochs": 0}}, "greater than 0", "r.toml, key training.epochs", "got 0"),
+        (
+            {"system": "vanilla", "model": {"balance": 1}},
+            "unknown key 'balance'", "r.toml, [model], key balance", "",
+        ),
+    ],
+)  # fmt: skip
+def test_a_wrong_recipe_is_refused_with_the_nearest_name(values, what, where, fix):
+    error = refused(**values)
+    assert what in error.what
+    assert error.where == where
+    assert fix in error.fix
+
+
+def test_what_is_written_into_a_run_holds_the_systems_own_options():
+    recipe = parse_recipe({"title": "x", "system": "joint", "model": {"balance": 0.5, "literal": True}})
+    written = recipe.model_dump(mode="json")
+    assert (written["model"]["balance"], written["model"]["literal"]) == (0.5, True)
+    again = parse_recipe(json.loads(json.dumps(written)))
+    assert again == recipe
+    assert isinstance(again.model, JointConfig)
+
+
+def test_there_are_recipes():
+    assert {path.stem for path in RECIPES} >= {"joint", "vanilla"}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
+def test_a_recipe_carries_its_papers_row(path):
+    recipe = load_recipe(path)
+    assert recipe.title
+    assert "table" in recipe.published
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    """Twelve of the project's own conversations as conversations.jsonl."""
+    path = tmp_path_factory.mktemp("seeds") / "conversations.jsonl"
+    write_records(path, seed_conversations()[:12])
+    return path
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
+def test_every_recipe_runs_two_steps_on_the_seeds(tmp_path, monkeypatch, capsys, path, seeds, tiny_llama):
+    text = path.read_text(encoding="utf-8").replace("epochs = ", "epochs = 0.01 # ")
+    (tmp_path / path.name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr("hearten.train.loop._plan", two_steps)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["train", path.name, "--data", str(seeds), "--backbone", str(tiny_llama), "--quiet"]
+    with pytest.raises(SystemExit) as leaving:
+        main(arguments)
+    said = capsys.readouterr()
+    assert leaving.value.code == 0, said.err
+    run = RunFolder.open(Path("runs") / path.stem)
+    assert said.out == f"wrote {run.path}; next: hearten evaluate predict {run.path} --data {seeds}\n"
+    steps = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert [row["step"] for row in steps if "loss" in row] == [1, 2]
+    assert (run.model / "system.safetensors").is_file()
+    assert run.manifest.recipe["model"]["backbone"]["name"] == str(tiny_llama)
+    assert run.manifest.inputs.keys() == {"conversations.jsonl"}
+
+
+def two_steps(rows, training, seed):
+    from hearten.train.loader import epoch
+
+    sizes = {"micro_tokens": training.micro_tokens, "batch_tokens": 1024}
+    return epoch(rows, seed=seed, number=0, **sizes)[:2], 2.0
+
+
+@pytest.fixture
+def small(tmp_path, tiny_llama, monkeypatch):
+    monkeypatch.setattr("hearten.train.loop._plan", two_steps)
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL.format(model=tiny_llama), encoding="utf-8")
+    return path
+
+
+def test_a_run_folder_refuses_another_recipe_and_names_the_difference(tmp_path, small, seeds):
+    start(small, seeds, tmp_path / "run", command="x", quiet=True)
+    start(small, seeds, tmp_path / "run", command="the same again", quiet=True)
+    small.write_text(small.read_text().replace("balance = 0.5", "balance = 0.7"))
+    with pytest.raises(UsageError) as error:
+        start(small, seeds, tmp_path / "run", command="x", quiet=True)
+    assert "holds a run with another recipe (model.balance: 0.5, now 0.7)" in error.value.what
+    small.write_text(small.read_text().replace("balance = 0.7", "balance = 0.5"))
+    with pytest.raises(UsageError, match=r"another recipe \(seed: 13, now 14\)"):
+        start(small, seeds, tmp_path / "run", command="x", seed=14, quiet=True)
+    other = tmp_path / "conversations.jsonl"
+    write_records(other, seed_conversations()[:14])
+    with pytest.raises(UsageError, match=r"another data \(conversations.jsonl: "):
+        start(small, other, tmp_path / "run", command="x", quiet=True)
+
+
+def test_a_run_that_could_not_start_leaves_its_folder_free(tmp_path, small, seeds):
+    with pytest.raises(UsageError, match="unknown backbone 'embeded'"):
+        start(small, seeds, tmp_path / "run", command="x", backbone="embeded", quiet=True)
+    start(small, seeds, tmp_path / "run", command="x", quiet=True)
+
+
+def test_a_corpus_without_labels_is_refused_for_joint_alone(tmp_path, small):
+    bare = [
+        talk.model_copy(
+            update={"turns": tuple(turn.model_copy(update={"strategy": None}) for turn in talk.turns)}
+        )
+        for talk in seed_conversations()[:6]
+    ]
+    data = tmp_path / "bare.jsonl"
+    write_records(data, bare)
+    with pytest.raises(Failure, match="have no strategy; 'joint' needs them"):
+        start(small, data, tmp_path / "joint", command="x", quiet=True)
+    small.write_text(small.read_text().replace('"joint"', '"vanilla"').replace("balance = 0.5", ""))
+    start(small, data, tmp_path / "vanilla", command="x", quiet=True)
+
+
+def test_broken_data_is_named_by_its_line(tmp_path, small, seeds):
+    data = tmp_path / "broken.jsonl"
+    lines = seeds.read_text(encoding="utf-8").splitlines()
+    data.write_text("\n".join([*lines[:3], lines[3][:50]]), encoding="utf-8")
+    with pytest.raises(Failure, match="broken JSON line") as error:
+        start(small, data, tmp_path / "run", command="x", quiet=True)
+    assert f"{data}, line 4" in error.value.where
+    assert not (tmp_path / "run").exists()
