@@ -108,7 +108,7 @@ class Stop(Exception):
 def test_replacing_leaves_the_old_file_whole_when_the_block_raises(tmp_path, stop):
     path = tmp_path / "a.txt"
     path.write_text("old", encoding="utf-8")
-    with pytest.raises(stop), replacing(path) as stream:  # noqa: PT012
+    with pytest.raises(stop), replacing(path) as stream:
         stream.write("half of the n")
         raise stop
     assert path.read_text(encoding="utf-8") == "old"
@@ -166,7 +166,7 @@ def test_a_record_is_on_disk_once_add_returns(tmp_path):
 @needs_dev_full
 def test_a_full_disk_while_appending_is_a_failure_and_stays_one_when_the_ledger_closes(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    with pytest.raises(Failure, match="could not write") as error, Appender(path) as ledger:  # noqa: PT012
+    with pytest.raises(Failure, match="could not write") as error, Appender(path) as ledger:
         ledger._stream.close()
         ledger._stream = FULL.open("a", encoding="utf-8")
         ledger.add(Row(name="a"))

@@ -55,7 +55,7 @@ def test_quiet_shows_nothing_and_still_ticks(clock, capsys):
 
 
 def test_a_block_that_raises_still_reports_where_it_stood(clock, capsys):
-    with pytest.raises(KeyboardInterrupt), progress("reading", 4) as bar:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), progress("reading", 4) as bar:
         clock.now += 30
         bar.advance(1)
         raise KeyboardInterrupt
