@@ -11,10 +11,11 @@ the weights left where they are (`hearten evaluate predict RUN --policy gold --o
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 from hearten.core.conversation import Conversation
 from hearten.core.errors import Failure, UsageError
@@ -26,6 +27,8 @@ from hearten.core.runfolder import Manifest, RunFolder, file_hash
 from hearten.lm.decode import Decoding, StrategyPolicy
 from hearten.models.supporters import load_system
 from hearten.models.system import Likelihood, System
+
+R = TypeVar("R", Prediction, LikelihoodRow)
 
 CONTEXT_TURNS = 6
 """Turns of context kept in a prediction, for people who read it."""
@@ -109,24 +112,48 @@ def _claim(source: RunFolder, target: RunFolder, policy: StrategyPolicy, plan: P
 def _write_likelihoods(
     system: System, run: RunFolder, groups: Sequence[Sequence[Example]], quiet: bool
 ) -> None:
-    done = _done(run.likelihoods, LikelihoodRow, groups)
-    tokenizer = system.backbone.config.name
-    fed = "gold" if system.uses_strategies else "none"
-    with (
-        Appender(run.likelihoods) as ledger,
-        progress("likelihoods", len(groups), done=len(done), quiet=quiet) as bar,
-    ):
+    def rows(group: Sequence[Example]) -> Iterator[LikelihoodRow]:
+        for likelihood, example in system.measure(system.rows(group), group):
+            yield _likelihood_row(system, likelihood, example)
+
+    _write(run.likelihoods, LikelihoodRow, "likelihoods", groups, rows, quiet)
+
+
+def _write_predictions(
+    system: System,
+    run: RunFolder,
+    groups: Sequence[Sequence[Example]],
+    decoding: Decoding,
+    policy: StrategyPolicy,
+    quiet: bool,
+) -> None:
+    def rows(group: Sequence[Example]) -> Iterator[Prediction]:
+        for example, replies in zip(group, system.generate(group, decoding, policy), strict=True):
+            yield _prediction(example, replies[0])
+
+    _write(run.predictions, Prediction, "replies", groups, rows, quiet)
+
+
+def _write(
+    path: Path,
+    record: type[R],
+    label: str,
+    groups: Sequence[Sequence[Example]],
+    rows: Callable[[Sequence[Example]], Iterable[R]],
+    quiet: bool,
+) -> None:
+    """Add `rows` of every conversation that the ledger at `path` does not hold whole."""
+    done = _done(path, record, groups)
+    with Appender(path) as ledger, progress(label, len(groups), done=len(done), quiet=quiet) as bar:
         for group in groups:
             if group[0].conversation_id in done:
                 continue
-            for likelihood, example in system.measure(system.rows(group), group):
-                ledger.add(_likelihood_row(system, likelihood, example, tokenizer, fed))
+            for row in rows(group):
+                ledger.add(row)
             bar.advance()
 
 
-def _likelihood_row(
-    system: System, likelihood: Likelihood, example: Example, tokenizer: str, fed: str
-) -> LikelihoodRow:
+def _likelihood_row(system: System, likelihood: Likelihood, example: Example) -> LikelihoodRow:
     beliefs, gold = likelihood.strategy_logprobs, example.strategy
     spent = -beliefs[system.labels.position(gold)] if beliefs and gold else None
     return LikelihoodRow.model_validate(
@@ -137,8 +164,8 @@ def _likelihood_row(
             "tokens": likelihood.tokens,
             "words": len(example.response.split()),
             "strategy_nll": spent,
-            "strategy_fed": fed,
-            "tokenizer": tokenizer,
+            "strategy_fed": "gold" if system.uses_strategies else "none",
+            "tokenizer": system.backbone.config.name,
             "turns_total": example.turns_total,
             "gold_strategy": gold.name if gold else None,
             "probabilities": _believed(system, beliefs),
@@ -150,28 +177,6 @@ def _believed(system: System, logprobs: Sequence[float] | None) -> dict[str, flo
     if logprobs is None:
         return None
     return {s.name: round(math.exp(v), 5) for s, v in zip(system.labels, logprobs, strict=True)}
-
-
-def _write_predictions(
-    system: System,
-    run: RunFolder,
-    groups: Sequence[Sequence[Example]],
-    decoding: Decoding,
-    policy: StrategyPolicy,
-    quiet: bool,
-) -> None:
-    done = _done(run.predictions, Prediction, groups)
-    with (
-        Appender(run.predictions) as ledger,
-        progress("replies", len(groups), done=len(done), quiet=quiet) as bar,
-    ):
-        for group in groups:
-            if group[0].conversation_id in done:
-                continue
-            answers = system.generate(group, decoding, policy)
-            for example, replies in zip(group, answers, strict=True):
-                ledger.add(_prediction(example, replies[0]))
-            bar.advance()
 
 
 def _prediction(example: Example, reply: Reply) -> Prediction:
@@ -188,9 +193,7 @@ def _prediction(example: Example, reply: Reply) -> Prediction:
     )
 
 
-def _done(
-    path: Path, record: type[Prediction] | type[LikelihoodRow], groups: Sequence[Sequence[Example]]
-) -> set[str]:
+def _done(path: Path, record: type[R], groups: Sequence[Sequence[Example]]) -> set[str]:
     """Conversations already answered whole; what a stop left of a half-answered one is dropped."""
     if not path.is_file():
         return set()
