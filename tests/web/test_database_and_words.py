@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from hearten.collect import tables
 from hearten.core.errors import UsageError
-from hearten.core.palette import STEPS
+from hearten.core.palette import PALETTE
 from hearten.web import identity
 from hearten.web.broker import PostgresBroker
 from hearten.web.database import Base, Database
@@ -138,5 +138,5 @@ def test_fields_of_translations_are_the_same():
 
 def test_the_stylesheet_has_the_one_palette():
     css = (files("hearten.web") / "assets" / "style.css").read_text()
-    assert tuple(re.findall(r"--s\d: (#[0-9a-f]{6});", css)) == STEPS
+    assert tuple(re.findall(r"--s\d: (#[0-9a-f]{6});", css)) == PALETTE
     assert "http" not in css
