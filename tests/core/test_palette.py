@@ -1,8 +1,6 @@
 """The scale's promises, measured: contrast on both pages, distance under four kinds of sight."""
 
-import re
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,8 +62,3 @@ def test_told_apart(sight: str) -> None:
 
 def test_eight_different_steps() -> None:
     assert len(set(PALETTE)) == 8
-
-
-def test_the_pages_use_the_same_scale() -> None:
-    sheet = (Path(__file__).parents[2] / "src/hearten/web/assets/style.css").read_text(encoding="utf-8")
-    assert [re.search(rf"--s{n}: (#\w+);", sheet)[1] for n in range(len(PALETTE))] == list(PALETTE)
