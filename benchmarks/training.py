@@ -38,7 +38,7 @@ from hearten.train.loop import _one_step, _optimizer
 from hearten.train.recipe import Training
 
 BATCH, CONTEXT, REPLY = 16, 180, 45
-"""The released code's: examples per step, ids of context, ids of reply."""
+"""The released code's: examples per step (`--batch` changes it), ids of context, ids of reply."""
 AT_ONCE = 4
 
 
@@ -56,12 +56,14 @@ def tiny_model(folder: Path) -> str:
     return str(folder)
 
 
-def peer_rows(system: Vanilla, examples: list[Example], context: int, reply: int) -> Iterator[list[Row]]:
+def peer_rows(
+    system: Vanilla, examples: list[Example], size: int, context: int, reply: int
+) -> Iterator[list[Row]]:
     """Endless random batches of one example per row."""
     chance = random.Random(13)
     while True:
         batch = []
-        for example in chance.sample(examples, BATCH):
+        for example in chance.sample(examples, size):
             (row, *_) = system.rows([example])
             start = row.targets[0].position
             kept = row.ids[max(0, start - context) : start]
@@ -98,6 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke test: tiny model, few steps")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=BATCH, help="the peers' examples per step")
     parser.add_argument("--layers", type=int, default=None, help="adapt only so many of the last layers")
     chosen = parser.parse_args()
     corpus = find_training_corpus()
@@ -111,23 +114,24 @@ def main() -> None:
             SystemConfig(backbone=BackboneConfig(name=name, adapter=adapter)), label_set("esconv")
         )
     some = list(train)[: BATCH + 4 if chosen.quick else 600]
-    measure(system, some, chosen.repeats)
+    measure(system, some, 1 if chosen.quick else chosen.repeats, chosen.batch)
 
 
-def measure(system: Vanilla, some: list[Example], repeats: int) -> None:
+def measure(system: Vanilla, some: list[Example], repeats: int, size: int) -> None:
     """Let the three ways take turns, and print what each reached."""
     training = Training(batch_tokens=4096)
     optimizer = _optimizer(system, training)
     steps = itertools.cycle(epoch(system.rows(some), seed=13, number=0, micro_tokens=2048, batch_tokens=4096))
     window = system.backbone.config.window
-    released, equal = peer_rows(system, some, CONTEXT, REPLY), peer_rows(system, some, window, window)
+    released = peer_rows(system, some, size, CONTEXT, REPLY)
+    equal = peer_rows(system, some, size, window, window)
 
     def ours() -> int:
         return int(str(_one_step(system, next(steps), some, optimizer, training)["tokens"]))
 
     ways = {
         "hearten: whole conversations, bucketed, logits where there is loss": ours,
-        "equal context: one example a row, 16 at random": lambda: peer_step(
+        f"equal context: one example a row, {size} at random": lambda: peer_step(
             system, next(equal), some, optimizer
         ),
         "released: the same with 180 + 45 ids": lambda: peer_step(system, next(released), some, optimizer),

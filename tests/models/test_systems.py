@@ -72,7 +72,7 @@ def test_joint_by_hand(tiny_llama, supporter_turns, literal):
     over = range(len(system.backbone.renderer.tokenizer)) if literal else named
     strategies = [cross_entropy(row, gold, over) for row, gold, is_name, _ in rows if is_name]
     replies = [cross_entropy(row, gold, words(system)) for row, gold, is_name, _ in rows if not is_name]
-    losses = {name: float(loss) for name, loss in system.losses(batch).items()}
+    losses = {name: float(loss.detach()) for name, loss in system.losses(batch).items()}
     assert len(strategies) == 4
     assert losses == pytest.approx(
         {"strategy": sum(strategies) / 4, "response": sum(replies) / len(replies)}, rel=1e-4
