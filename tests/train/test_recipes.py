@@ -11,8 +11,8 @@ from hearten.core.jsonl import write_records
 from hearten.core.runfolder import RunFolder
 from hearten.data.seeds import seed_conversations
 from hearten.models.systems.joint import JointConfig
-from hearten.train.recipe import load_recipe, parse_recipe
-from hearten.train.run import start
+from hearten.train.recipe import parse_recipe
+from hearten.train.run import read_recipe, start
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.toml"))
 SMALL = """
@@ -79,7 +79,7 @@ def test_there_are_recipes():
 
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
 def test_a_recipe_carries_its_papers_row(path):
-    recipe = load_recipe(path)
+    recipe = read_recipe(path)
     assert recipe.title
     assert "table" in recipe.published
 

@@ -12,7 +12,9 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="A TOML file, e.g. recipes/esconv/joint.toml.")],
     data: Annotated[Path, typer.Option(help="conversations.jsonl; `hearten data convert` makes one.")],
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<recipe name>.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Shorten the schedule to end after so long.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.05, help="Shorten the schedule to end after so long.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use only the first so many conversations.")] = None,
     backbone: Annotated[

@@ -4,12 +4,11 @@ A recipe is a row of a published table made runnable. `[published]` carries the 
 they can be printed beside ours. Unknown keys are refused with the nearest valid one.
 """
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field, SerializeAsAny
 
-from hearten.core.config import Config, build, read_toml
+from hearten.core.config import Config, build
 from hearten.core.errors import UsageError
 from hearten.core.protocol import protocol
 from hearten.core.registry import lookup
@@ -54,15 +53,6 @@ class Recipe(Config):
     policy: StrategyPolicy = StrategyPolicy()
     published: dict[str, Any] = Field(default_factory=dict)
     """The paper's row: `table`, `note`, and figures by metric name."""
-
-
-def load_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
-    """Read a recipe; `changes` replace top-level values (from the command line).
-
-    Raises:
-        UsageError: missing file, unknown key, unknown system or protocol; with the nearest valid name.
-    """
-    return parse_recipe({**read_toml(path), **(changes or {})}, where=str(path))
 
 
 def parse_recipe(values: dict[str, Any], *, where: str = "") -> Recipe:
