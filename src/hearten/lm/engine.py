@@ -107,6 +107,7 @@ def _request(prompt: Sequence[int], sampling: Sampling, banned: Sequence[int]) -
         "top_p": sampling.top_p,
         "min_p": 0.0,
         "repeat_penalty": sampling.repetition_penalty,
+        "repeat_last_n": -1,  # the whole context, as in `decode`; llama.cpp's own default is 64 ids
         "stop": list(sampling.stop),
         "logit_bias": [[token, BAN] for token in banned],
         "cache_prompt": True,

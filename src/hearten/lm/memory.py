@@ -3,7 +3,7 @@
 Training allocates and frees tensors of many megabytes all the time. By default each is mapped from the
 system anew, in pages of 4 KiB that must be cleared one by one. Two settings change that: torch's allocator
 asks for huge pages, and the C library keeps freed memory instead of giving it back. Where the platform has
-neither, nothing happens. Measured by `benchmarks/training.py --pages`.
+neither, nothing happens. What it gave is in experiments/LOG.md.
 """
 
 import ctypes
