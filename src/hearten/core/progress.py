@@ -78,7 +78,7 @@ class _Lines:
         left = f", {(self._total - self._done) / rate:.0f} s left" if rate > 0 else ""
         share = f" ({self._done / self._total:.0%})" if self._total else ""
         note = f" {self._note}" if self._note else ""
-        text = f"{self._label}: {self._done:g}/{self._total:g}{share}{note}, {elapsed:.0f} s{left}"
+        text = f"{self._label}: {self._done:,.0f}/{self._total:,.0f}{share}{note}, {elapsed:.0f} s{left}"
         print(text, file=sys.stderr, flush=True)
 
 

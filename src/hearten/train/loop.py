@@ -84,11 +84,9 @@ def train(
     state = _resume(system, optimizer, run)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
 
-    with Appender(run.metrics) as log, progress("training", total, done=state.step, quiet=quiet) as bar:
-        while state.step < total:
-            done = _done(state, total, minutes)
-            if done >= 1:
-                break
+    before = 100 * _done(state, total, minutes)
+    with Appender(run.metrics) as log, progress("training, %", 100, done=before, quiet=quiet) as bar:
+        while (done := _done(state, total, minutes)) < 1:
             torch.manual_seed(seed * 1_000_003 + state.step)
             _set_rate(optimizer, training.learning_rate * _schedule(done, training.warmup))
             record = _one_step(system, steps[state.step], material.train, optimizer, training)
@@ -96,7 +94,8 @@ def train(
             state.step += 1
             state.seconds = time.monotonic() - started
             log.add(_now(state) | {"epoch": state.step / per_epoch} | record)
-            bar.advance(note=f"loss {record['loss']:.3f}")
+            gained = _done(state, total, minutes) - done
+            bar.advance(100 * gained, note=f"step {state.step}, loss {record['loss']:.3f}")
 
             if state.step % every == 0 or state.step == total:
                 _validate(system, valid_rows, material.valid, training, state, run, log)
@@ -127,7 +126,7 @@ def _now(state: State) -> dict[str, object]:
 def _done(state: State, total: int, minutes: float | None) -> float:
     """Share of the run that lies behind: of the steps, or of the minutes if these end first."""
     spent = 0.0 if minutes is None else state.seconds / (60 * minutes)
-    return max(state.step / total, spent)
+    return min(1.0, max(state.step / total, spent))
 
 
 def _schedule(done: float, warmup: float) -> float:
