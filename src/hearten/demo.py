@@ -25,7 +25,7 @@ class Step(NamedTuple):
 def demo(
     out: Annotated[Path, typer.Option(help="where everything is written")] = Path("runs/demo"),
     minutes: Annotated[float, typer.Option(help="how long to train")] = 4.0,
-    conversations: Annotated[int, typer.Option(help="test conversations answered before and after")] = 5,
+    conversations: Annotated[int, typer.Option(help="test conversations answered before and after")] = 3,
     talk: Annotated[bool, typer.Option("--chat/--no-chat", help="talk to the result at the end")] = True,
 ) -> None:
     """Read a corpus, check it, tune a model on it, measure before and after, report, talk."""
