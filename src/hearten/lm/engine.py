@@ -18,6 +18,8 @@ import numpy as np
 from hearten.core.chat import Sampling
 from hearten.core.errors import Failure
 
+REMEMBERED = 4096
+"""Ids that the repetition penalty looks back on: a whole chat, as in `decode`; llama.cpp's default is 64."""
 BAN = -1e9
 FAVOUR = 200.0
 """Logit shifts that leave, or remove, a token for certain."""
@@ -107,7 +109,7 @@ def _request(prompt: Sequence[int], sampling: Sampling, banned: Sequence[int]) -
         "top_p": sampling.top_p,
         "min_p": 0.0,
         "repeat_penalty": sampling.repetition_penalty,
-        "repeat_last_n": -1,  # the whole context, as in `decode`; llama.cpp's own default is 64 ids
+        "repeat_last_n": REMEMBERED,
         "stop": list(sampling.stop),
         "logit_bias": [[token, BAN] for token in banned],
         "cache_prompt": True,
