@@ -89,10 +89,14 @@ class Engine:
                 pieces.put({"error": {"message": str(error)}})
             pieces.put(None)
 
-        threading.Thread(target=work, daemon=True).start()
-        while (piece := pieces.get()) is not None:
-            for one in piece if isinstance(piece, list) else [piece]:
-                yield str(_checked(one)["choices"][0]["text"])
+        worker = threading.Thread(target=work)  # not a daemon: leaving in the middle of native work aborts
+        worker.start()
+        try:
+            while (piece := pieces.get()) is not None:
+                for one in piece if isinstance(piece, list) else [piece]:
+                    yield str(_checked(one)["choices"][0]["text"])
+        finally:
+            worker.join()  # a reader that stops early waits for the slot to be free
 
     def complete(self, prompt: Sequence[int], sampling: Sampling, *, banned: Sequence[int] = ()) -> str:
         """The whole reply at once."""
