@@ -170,3 +170,20 @@ def test_the_embedded_model_chats_and_a_seed_says_it_again(tokenizer):
     assert [first, second] == model.complete(said, sampling=sampling, n=2)
     assert first
     assert first != second, "each of several replies has its own seed"
+
+
+@pytest.mark.slow
+def test_a_reply_cut_off_lets_the_process_leave_cleanly():
+    """A reader that stops early (a screen, Ctrl-C) once left native work running, and the process aborted."""
+    import subprocess
+    import sys
+
+    script = (
+        "from hearten.core.chat import Sampling\n"
+        "from hearten.lm.embedded import embedded_gguf\n"
+        "from hearten.lm.engine import Engine\n"
+        "engine = Engine(embedded_gguf(), context=512)\n"
+        "for piece in engine.stream(list(range(1000, 1040)), Sampling(max_tokens=60)):\n"
+        "    break\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=300, check=False).returncode == 0
