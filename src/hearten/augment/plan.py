@@ -81,8 +81,11 @@ class Bounds(Config):
     """Jaccard of three-word runs from which another conversation is too near."""
     against: tuple[str, ...] = ()
     """Files of conversations that nothing may resemble: test sets."""
-    toxicity: Share = 0.8
-    """Highest toxicity of one turn, by the local scorer; seekers may swear, so it is not strict."""
+    toxicity: Share = 0.95
+    """Highest toxicity of a supporter's turn, by the local scorer. It gives honest supporters up to 0.88 for
+    a word such as "stupid" (measured on the seeds); seekers may swear."""
+    tolerated: tuple[str, ...] = ()
+    """Kinds of the output screen that do not reject, e.g. `human-life` where people play supporters."""
     switched_off: tuple[str, ...] = ()
     """Names of checks that are not made."""
 
