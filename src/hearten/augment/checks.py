@@ -170,9 +170,6 @@ def unsafe_advice(talk: Conversation, bounds: Bounds) -> Found:
 
 def crisis_care(talk: Conversation, bounds: Bounds) -> Found:
     """Where a seeker's life may be at stake, a helpline or the emergency number is named afterwards."""
-    seekers = (turn.text for turn in talk.turns if turn.speaker is Role.SEEKER)
-    if not rules.read(normalise("\n".join(seekers))).certain:  # one look at all turns is most of the speed
-        return Found()
     for index, turn in enumerate(talk.turns):
         if turn.speaker is Role.SEEKER and (words_seen := _crisis(turn.text)):
             later = " ".join(t.text for t in talk.turns[index:] if t.speaker is Role.SUPPORTER)

@@ -49,7 +49,7 @@ class Request(Record):
     estimated: bool = False
     """The tokens were estimated from the text because the model does not count them."""
     cost: float = 0.0
-    """In the plan's currency; a `sent` line holds the most it can cost."""
+    """In the plan's currency. `sent` lines hold the most it can cost, `failed` ones what it may have cost."""
     seconds: float = 0.0
 
 

@@ -89,12 +89,15 @@ class Unavailable(Failure):
         what: one line saying what was wrong.
         where: the server.
         retry_after: seconds the server asks one to wait; None where it does not say.
+        worked: whether the server may have done (and charged) the work: it was cut off or too slow.
     """
 
-    def __init__(self, what: str, *, where: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self, what: str, *, where: str = "", retry_after: float | None = None, worked: bool = False
+    ) -> None:
         fix = "wait and run the same command again" if retry_after is None else f"wait {retry_after:.0f} s"
         super().__init__(what, where=where, fix=fix)
-        self.retry_after = retry_after
+        self.retry_after, self.worked = retry_after, worked
 
 
 class Refused(Failure):

@@ -142,7 +142,7 @@ class RemoteChat:
                 pieces.append(choice.delta.content or "")
                 finish = choice.finish_reason or finish
         if finish is None:  # a connection that closes politely looks like an end: only this tells
-            raise Unavailable("the remote model's answer was cut off", where=self._place)
+            raise Unavailable("the remote model's answer was cut off", where=self._place, worked=True)
         return Answer(
             text="".join(pieces),
             finish=finish,
@@ -160,13 +160,14 @@ class RemoteChat:
         except APIStatusError as error:
             raise _complaint(error, self._place) from error
         except APIConnectionError as error:  # time-outs are among them
-            raise Unavailable(f"the remote model failed: {error}", where=self._place) from error
+            what = f"the remote model failed: {error}"
+            raise Unavailable(what, where=self._place, worked=True) from error
         except OpenAIError as error:
             fix = "check the address, the key and the model's name"
             raise Failure(f"the remote model failed: {error}", where=self._place, fix=fix) from error
         except json.JSONDecodeError as error:
             what = f"the remote model's answer was cut off: {error}"
-            raise Unavailable(what, where=self._place) from error
+            raise Unavailable(what, where=self._place, worked=True) from error
 
 
 def _complaint(error: "APIStatusError", where: str) -> Failure:
