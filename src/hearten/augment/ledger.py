@@ -66,7 +66,7 @@ class Ledger:
     def known(self, slot: str, key: str) -> Request | None:
         """The answer to an equal request of this conversation, if there is one."""
         with self._lock:
-            return self._known[slot].get(key)
+            return self._known.get(slot, {}).get(key)
 
     def add(self, line: Request) -> None:
         """Write one line; it is on the disk when this returns."""

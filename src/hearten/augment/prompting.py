@@ -6,12 +6,14 @@ prompt file of its own; it must have the same blanks.
 """
 
 import json
+import tomllib
 from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from hearten.augment.plan import LABEL_SET, Plan
 from hearten.core.chat import Message
@@ -30,6 +32,12 @@ NEEDED = frozenset({"strategies", "examples", "scene"})
 def built_in(name: str) -> str:
     """The text of a prompt that ships with hearten."""
     return (files("hearten.augment") / "prompts" / f"{name}.md").read_text(encoding="utf-8").strip()
+
+
+@cache
+def built_in_table(name: str) -> dict[str, Any]:
+    """A table that prompts draw from."""
+    return tomllib.loads((files("hearten.augment") / "prompts" / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def prompt_text(plan: Plan) -> str:

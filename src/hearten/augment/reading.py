@@ -51,6 +51,8 @@ class Reading:
     situation: str = ""
     mended: tuple[str, ...] = ()
     """What was put right in the form."""
+    cut: bool = False
+    """It ended in the middle."""
     renamed: tuple[str, ...] = ()
     """Strategies that got another name, or one at all."""
     unreadable: str = ""
@@ -71,6 +73,7 @@ class _Record:
 
     value: dict[str, Any]
     mended: tuple[str, ...] = ()
+    cut: bool = False
 
 
 def read(reply: str) -> Reading:
@@ -89,6 +92,7 @@ def read(reply: str) -> Reading:
         scene=_plain(fields.get("scene")),
         situation=_plain(fields.get("description")),
         mended=tuple(mended),
+        cut=record.cut,
         renamed=tuple(renamed),
         unlabelled=tuple(unlabelled),
     )
@@ -107,7 +111,7 @@ def _record(reply: str) -> _Record | None:
             return _Record(value, (*fenced, *around, *notes))
     lenient: tuple[Callable[[str], _Record | None], ...] = (_by_keys, _transcript)
     found = next((record for read_it in lenient if (record := read_it(bare))), None)
-    return None if found is None else _Record(found.value, (*fenced, *found.mended))
+    return None if found is None else _Record(found.value, (*fenced, *found.mended), found.cut)
 
 
 def _strict(body: str) -> Any:
@@ -143,7 +147,7 @@ def _by_keys(text: str) -> _Record | None:
     """Every value between one known key and the next: reads what no parser accepts."""
     keys = list(KEYS.finditer(text))
     fields: dict[str, Any] = {"content": []}
-    cut = 0
+    cut = False
     strategy = ""
     for key, following in zip_longest(keys, keys[1:]):
         name = " ".join(key["key"].casefold().split("_"))
@@ -151,7 +155,7 @@ def _by_keys(text: str) -> _Record | None:
         if name == "content":
             continue
         if key["open"] and not CLOSED.search(raw):
-            cut += 1  # no quote closes it: it was cut off in the middle
+            cut = True  # no quote closes it: it ended in the middle
             continue
         value = _unquoted(raw)
         if name == "ai strategy":
@@ -165,9 +169,9 @@ def _by_keys(text: str) -> _Record | None:
             fields.setdefault(name, value)
     if len(fields["content"]) < 2:
         return None
-    ends = text.rstrip().endswith(("}", "]"))
+    cut = cut or not text.rstrip().endswith(("}", "]"))
     told = ("broken JSON: turns picked out by their keys",)
-    return _Record(fields, told if ends and not cut else (*told, "cut off: its last turn left out"))
+    return _Record(fields, (*told, "cut off in the middle") if cut else told, cut)
 
 
 def _unquoted(raw: str) -> str:
@@ -272,8 +276,15 @@ def _plain(value: Any) -> str:
     return " ".join(value.encode(errors="ignore").decode().split()) if isinstance(value, str) else ""
 
 
-def complaints(reading: Reading) -> Iterator[str]:
-    """What a model should be told to put right."""
+def complaints(reading: Reading, least: int = 2) -> Iterator[str]:
+    """What a model should be told to put right.
+
+    Args:
+        reading: what its reply turned out to be.
+        least: turns below which a reply that was cut off is of no use.
+    """
     if reading.unreadable:
         yield reading.unreadable
+    elif reading.cut and len(reading.turns) < least:
+        yield f"it was cut off after {len(reading.turns)} turns: keep the turns short, so that it fits"
     yield from reading.unlabelled[:5]
