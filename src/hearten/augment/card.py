@@ -12,8 +12,8 @@ from hearten.core.conversation import Conversation
 from hearten.core.runfolder import now
 
 WHAT = "A synthetic corpus of emotional support conversations"
-NOT_FIT_FOR = """Both sides were written by a language model. Nobody was helped by these conversations, and nobody
-needed to be: they tell what a model takes for support. Do not estimate from them how people talk or how often
+NOT_FIT_FOR = """Both sides were written by a language model. Nobody was helped by these conversations, and
+nobody needed to be: they tell what a model takes for support. Do not estimate from them how people talk or how often
 supporters do something; do not train a system that talks to people in distress on them alone; do not treat
 telephone numbers or facts in them as checked. No clinician has reviewed them."""
 OUR_SEEDS = "the 87 seed conversations of hearten (Apache-2.0)"
@@ -87,8 +87,8 @@ def _checks(counts: Mapping[str, int], grown: Sequence[Grown]) -> str:
     mended = sum(any(check.reason for check in one.checks if check.check in form) for one in grown)
     judged = counts["accepted"] + counts["rejected"]
     return (
-        f"{counts['rejected']:,} of {judged:,} were rejected; the corpus folder's `rejected.jsonl` holds each "
-        f"with its reason. {mended:,} of those exported were mended in form or label."
+        f"{counts['rejected']:,} of {judged:,} were rejected; `rejected.jsonl` of the corpus folder holds "
+        f"each with its reason. {mended:,} of those exported were mended in form or label."
     )
 
 

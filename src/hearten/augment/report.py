@@ -84,9 +84,7 @@ def figures(talks: Sequence[Conversation], compared: int = COMPARED_WORDS) -> di
         "utterances a conversation": _mean([len(talk.turns) for talk in talks]),
         "words an utterance": _mean([len(row) for row in said]),
         "words a supporter turn": _mean([len(row) for row in supported]),
-        "supporter turns with a question": _mean(
-            ["?" in turn.text for turn in turns if turn.speaker is Role.SUPPORTER]
-        ),
+        "supporter turns with a question": _mean(asking),
         "strategies used": len(used),
         "share of the commonest strategy": max(used.values(), default=0) / max(1, used.total()),
         "share of the commonest four-word opening": max(openings.values(), default=0) / max(1, len(talks)),
