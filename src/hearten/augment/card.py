@@ -13,9 +13,9 @@ from hearten.core.runfolder import now
 
 WHAT = "A synthetic corpus of emotional support conversations"
 NOT_FIT_FOR = """Both sides were written by a language model. Nobody was helped by these conversations, and
-nobody needed to be: they tell what a model takes for support. Do not estimate from them how people talk or how often
-supporters do something; do not train a system that talks to people in distress on them alone; do not treat
-telephone numbers or facts in them as checked. No clinician has reviewed them."""
+nobody needed to be: they tell what a model takes for support. Do not estimate from them how people talk or
+how often supporters do something; do not train a system that talks to people in distress on them alone; do
+not treat telephone numbers or facts in them as checked. No clinician has reviewed them."""
 OUR_SEEDS = "the 87 seed conversations of hearten (Apache-2.0)"
 
 

@@ -190,10 +190,10 @@ def write_plan(plan: Plan, path: Path) -> None:
         stream.write(_toml(plan.model_dump(mode="json", exclude_none=True)))
 
 
-def _toml(table: Mapping[str, Any], name: str = "") -> str:
+def _toml(table: Mapping[str, Any], *path: str) -> str:
     plain = [f"{_key(key)} = {_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
-    inner = [_toml(value, key) for key, value in table.items() if isinstance(value, dict)]
-    head = [f"\n[{_key(name)}]"] if name else []
+    inner = [_toml(value, *path, key) for key, value in table.items() if isinstance(value, dict)]
+    head = [f"\n[{'.'.join(map(_key, path))}]"] if path else []
     return "\n".join([*head, *plain, ""]) + "".join(inner)
 
 
