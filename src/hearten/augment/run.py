@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hearten.augment.asking import Asker, Gates, Pacer, Purse
+from hearten.augment.asking import Asker, Gates, Pacer, Purse, Stopped
 from hearten.augment.checks import Checker, local_scorer
 from hearten.augment.growing import Grower, Harvest, Slot
 from hearten.augment.ledger import Ledger
@@ -92,6 +92,8 @@ class Nursery:
         self.folder, self.plan, self._quiet = folder, plan, quiet
         self._seeds = seeds_of(plan)
         self._stop = threading.Event()
+        self._trouble: BaseException | None = None
+        """What first went wrong in a thread."""
         self._open = open_model
         self._judged: dict[str, bool] = {}
         """Slot → whether it was accepted."""
@@ -257,14 +259,22 @@ class Nursery:
                     if not waiting:
                         return
                     self._judge(list(_ready(waiting)), bar)
-            except BaseException:
+            except BaseException as error:
                 self._stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
-                raise
+                raise (self._trouble or error) from None
 
     def _one(self, grower: Grower, slot: Slot) -> "Grownup":
-        harvest = grower.grow(slot)
-        return Grownup(harvest, *self._own(harvest))
+        """One slot, in a thread; what goes wrong in one stops all before they send anything more."""
+        try:
+            harvest = grower.grow(slot)
+            return Grownup(harvest, *self._own(harvest))
+        except Stopped:
+            raise
+        except BaseException as error:
+            self._trouble = self._trouble or error
+            self._stop.set()
+            raise
 
     def _own(self, harvest: Harvest) -> tuple[Conversation | None, list[Check]]:
         """The record, and the checks that need nothing but it."""
