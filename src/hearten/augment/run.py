@@ -22,7 +22,7 @@ from typing import Any
 
 from hearten.augment.asking import Asker, Gates, Pacer, Purse, Stopped
 from hearten.augment.checks import Checker, local_scorer
-from hearten.augment.growing import Grower, Harvest, Slot
+from hearten.augment.growing import Grower, Harvest, Slot, by_strategy
 from hearten.augment.ledger import Ledger
 from hearten.augment.plan import Plan, apportion, load_plan, write_plan
 from hearten.augment.records import Check, CorpusFolder, Grown
@@ -183,7 +183,8 @@ class Nursery:
             return Asker(model, ledger, limits, self.plan.prices, gates, stream=self.plan.stream)
 
         supporter = asker(self.plan.model)
-        return Grower(self.plan, supporter, asker(self.plan.seeker) if self.plan.seeker else supporter)
+        seeker = asker(self.plan.seeker) if self.plan.seeker else supporter
+        return Grower(self.plan, supporter, seeker, by_strategy(self._seeds))
 
     # --- planning -----------------------------------------------------------------------------------------
 
