@@ -146,8 +146,8 @@ class Nursery:
             ledger = stack.enter_context(Ledger(self.folder.requests, lambda slot: slot not in self._judged))
             self._ledger = ledger
             grower = self._grower(ledger)
-            self._accepted = stack.enter_context(Appender(self.folder.accepted, sync=True))
-            self._rejected = stack.enter_context(Appender(self.folder.rejected, sync=True))
+            self._accepted = stack.enter_context(Appender(self.folder.accepted))
+            self._rejected = stack.enter_context(Appender(self.folder.rejected))
             self._checker = Checker(self.plan.checks, local_scorer())
             done = self._summary.accepted
             bar = stack.enter_context(progress("growing", self.plan.wanted, done=done, quiet=self._quiet))
