@@ -10,6 +10,7 @@ import pytest
 import replies_made_up as made_up
 
 from hearten.augment import asking
+from hearten.augment.growing import tidy, wrong_turn
 from hearten.augment.plan import Limits, Plan, Prices, apportion, load_plan, table_1, write_plan
 from hearten.augment.records import CorpusFolder, Request
 from hearten.augment.run import Nursery, alone
@@ -321,6 +322,49 @@ def test_turn_by_turn_conversations_are_in_form_whatever_the_model_says(tmp_path
             assert {turn.speaker for turn in talk.turns} == {Role.SEEKER, Role.SUPPORTER}
     assert row["provenance"]["prompt"].startswith("turns@")
     assert found.account["answered"] == len([line for line in ledger(tmp_path) if line.status == "answered"])
+
+
+STRAYED = "it speaks in the other's voice"
+
+
+@pytest.mark.parametrize(
+    ("text", "speaker", "why"),
+    [
+        ("I sold the van on Thursday.", Role.SEEKER, "it repeats an earlier turn"),
+        ("I lost the key and my nerve.", Role.SEEKER, ""),
+        (
+            "Thank you, your courage inspires us and you are brave.",
+            Role.SEEKER,
+            "it speaks in the other's voice",
+        ),
+        ("I love that, and my day is good.", Role.SUPPORTER, "it speaks in the other's voice"),
+        ("What did you tell her about it?", Role.SUPPORTER, ""),
+        ("You clearly have severe depression.", Role.SUPPORTER, "the output screen would stop it"),
+        (
+            "As an AI language model, I am here for you, only you.",
+            Role.SUPPORTER,
+            "it speaks as an assistant",
+        ),
+    ],
+)
+def test_a_turn_that_strays_is_asked_for_again(text, speaker, why):
+    said = [{"speaker": Role.SEEKER, "text": "I sold the van on Thursday."}]
+    assert wrong_turn(text, said, speaker) == why
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        ('Supporter: "That was hard."', "That was hard."),
+        ("AI (Clarification): Which part?\nUser: All.", "Which part?"),
+        ("\n\n  One. Two. Three. Four.", "One. Two. Three."),
+        ("It was late. And then she", "It was late."),
+        ("", ""),
+    ],
+)
+def test_a_turn_is_tidied(reply, found):
+    assert tidy(reply) == found
+    assert tidy("And then she", cut=True) == ""
 
 
 def test_a_plan_survives_its_file(tmp_path):
