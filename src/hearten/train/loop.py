@@ -11,7 +11,9 @@ It does not know what a system computes, where examples come from, or how a repo
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import accumulate
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -46,6 +48,8 @@ class State:
     """Lowest validation perplexity so far."""
     validated: int = 0
     """The step after which the validation part was last scored."""
+    balance: dict[str, Any] = field(default_factory=dict)
+    """What the balance of the losses remembers."""
 
 
 def train(
@@ -76,8 +80,9 @@ def train(
         Failure: the loss is not a number, or the disk is full.
     """
     system.prepare(material.train)
-    steps, per_epoch = _plan(system.rows(material.train), training, seed)
-    total, every = len(steps), max(1, round(per_epoch / training.validations))
+    steps, ends = _plan(system.rows(material.train), training, seed)
+    total, per_epoch = len(steps), len(steps) / training.epochs
+    every = max(1, round(per_epoch / training.validations))
     valid_rows = system.rows(material.valid)
 
     optimizer = _optimizer(system, training)
@@ -93,6 +98,7 @@ def train(
 
             state.step += 1
             state.seconds = time.monotonic() - started
+            system.balance.observe(record["losses"], epoch_ends=state.step in ends)
             log.add(_now(state) | {"epoch": state.step / per_epoch} | record)
             gained = _done(state, total, minutes) - done
             bar.advance(100 * gained, note=f"step {state.step}, loss {record['loss']:.3f}")
@@ -109,14 +115,17 @@ def train(
     return state
 
 
-def _plan(rows: Sequence[Row], training: Training, seed: int) -> tuple[list[Step], float]:
-    """All steps of the run in order, and how many make an epoch; the last epoch may be a part of one."""
+def _plan(rows: Sequence[Row], training: Training, seed: int) -> tuple[list[Step], frozenset[int]]:
+    """All steps of the run in order, and the counts of steps at which an epoch ends.
+
+    The last epoch may be a part of one.
+    """
     sizes = {"micro_tokens": training.micro_tokens, "batch_tokens": training.batch_tokens}
     epochs = [epoch(rows, seed=seed, number=n, **sizes) for n in range(math.ceil(training.epochs))]
     part = training.epochs - (len(epochs) - 1)
     last = epochs[-1][: max(1, round(part * len(epochs[-1])))]
-    steps = [step for each in (*epochs[:-1], last) for step in each]
-    return steps, len(steps) / training.epochs
+    parts = (*epochs[:-1], last)
+    return [step for each in parts for step in each], frozenset(accumulate(map(len, parts)))
 
 
 def _now(state: State) -> dict[str, object]:
@@ -141,7 +150,7 @@ def _one_step(
     examples: Sequence[Example],
     optimizer: torch.optim.Optimizer,
     training: Training,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Gradients of all micro-batches, each weighted by its share of the targets, then one update."""
     system.train()
     began = time.monotonic()
@@ -159,9 +168,11 @@ def _one_step(
     _refuse_nan(sums | {"gradient": norm})
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    weights = system.balance.weights()
     return {
         "loss": sums.pop("loss"),
         "losses": sums,
+        **({"weights": weights} if set(weights.values()) != {1.0} else {}),
         "rate": optimizer.param_groups[0]["lr"],
         "gradient": norm,
         "tokens": sum(targets),
@@ -238,6 +249,7 @@ def _save(system: System, optimizer: torch.optim.Optimizer, state: State, run: R
         tensors |= {f"{key}/{name}": moments[key] for key in MOMENTS if key in moments}
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     write_tensors(run.checkpoints / f"state-{state.step}.safetensors", tensors)
+    state.balance = system.balance.remembered()
     write_json(run.checkpoints / "state.json", asdict(state) | {"best": _finite(state.best)})
     for old in run.checkpoints.glob("state-*.safetensors"):
         if old.name != f"state-{state.step}.safetensors":
@@ -257,6 +269,7 @@ def _resume(system: System, optimizer: torch.optim.Optimizer, run: RunFolder) ->
         return State()
     values = read_json(place)
     state = State(**values | {"best": math.inf if values["best"] is None else values["best"]})
+    system.balance.remember(state.balance)
     tensors = load_file(run.checkpoints / f"state-{state.step}.safetensors")
     for name, parameter in system.trainable().items():
         parameter.copy_(tensors[f"weight/{name}"])
