@@ -46,6 +46,7 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
         "export": Verb("conversations, verdicts, ratings, data card", "hearten.collect.command:export"),
     },
     "web": Verb("serve studies to people in a browser", "hearten.collect.command:web"),
+    "systems": Verb("the published systems and what they need", "hearten.train.command:systems"),
     "train": Verb("train a system from a recipe into a run folder", "hearten.train.command:train"),
     "evaluate": {
         "predict": Verb("replies of a run for every test turn", "hearten.evaluate.command:predict"),

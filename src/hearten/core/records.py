@@ -10,7 +10,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hearten.core.conversation import Profile, Record, StrategyField, Text, Turn
+from hearten.core.conversation import Profile, Record, Stars, StrategyField, Survey, Text, Turn
+
+
+class Hindsight(Record):
+    """What is known of a supporter turn only after it was said: a target of training, never an input."""
+
+    annotations: dict[str, Any] | None = None
+    """Of the turn itself."""
+    reaction: dict[str, Any] | None = None
+    """Annotations of the seeker's next turn."""
+    stars: Stars | None = None
+    """The seeker's stars for this turn; a rating covers the last one or two supporter turns before it."""
+    following: tuple[StrategyField | None, ...] = ()
+    """Strategies of the supporter turns that come after, in order."""
+    survey: Survey = Survey()
 
 
 class Example(Record):
@@ -26,6 +40,7 @@ class Example(Record):
     response: Text
     strategy: StrategyField | None = None
     label_set: str = "esconv"
+    hindsight: Hindsight | None = None
 
 
 class Reply(Record):

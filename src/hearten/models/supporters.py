@@ -186,7 +186,7 @@ def _open_run_at(path: str) -> Supporter:
         renderer = _renderer(settings)
         return EngineSupporter(path, Engine(gguf), renderer, decoding, policy)
     system = load_system(run)
-    if system.backbone.model.config.model_type != "llama":
+    if not system.exportable or system.backbone.model.config.model_type != "llama":
         return SystemSupporter(path, system, decoding, policy)
     export_gguf(system.backbone.model, system.backbone.renderer.tokenizer, gguf)
     return EngineSupporter(path, Engine(gguf), system.backbone.renderer, decoding, policy)
@@ -207,7 +207,8 @@ def _renderer(settings: dict[str, Any]) -> Renderer:
     quiet_libraries()
     config = BackboneConfig.model_validate(settings["config"]["backbone"])
     tokenizer: Any = AutoTokenizer.from_pretrained(model_folder(config.name), local_files_only=True)
-    labels = label_set(settings["labels"]) if SYSTEMS[settings["system"]].uses_strategies else None
+    chosen = SYSTEMS[settings["system"]]
+    labels = label_set(settings["labels"]) if chosen.uses_strategies and chosen.says_strategies else None
     return Renderer(tokenizer, labels, situation=config.situation)
 
 
