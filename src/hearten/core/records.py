@@ -10,15 +10,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hearten.core.conversation import Profile, Record, StrategyField, Text, Turn
+from hearten.core.conversation import Profile, Record, Role, StrategyField, Text, Turn
 
 
 class Example(Record):
-    """One supporter turn to learn or to predict, with everything said before it."""
+    """One turn to learn or to predict, the supporter's as a rule, with everything said before it."""
 
     conversation_id: str
     index: int
-    """Position of the supporter turn in the (merged) conversation, from 0."""
+    """Position of the turn in the (merged) conversation, from 0."""
     turns_total: int
     """How many turns that conversation has: index / turns_total is its progress."""
     context: tuple[Turn, ...]
@@ -26,6 +26,8 @@ class Example(Record):
     response: Text
     strategy: StrategyField | None = None
     label_set: str = "esconv"
+    speaker: Role = Role.SUPPORTER
+    """The seeker only where whole sessions are learned; nobody is tested on a seeker's words."""
 
 
 class Reply(Record):
