@@ -179,7 +179,7 @@ def test_a_recipe_stands_on_another_table_by_table(tmp_path):
     (tmp_path / "low.toml").write_text(
         'seed = 1\n[model.backbone.adapter]\nkind = "lora"\nrank = 3\nalpha = 5\n'
     )
-    (tmp_path / "mid.toml").write_text(f'base = "low.toml"\nseed = 2\n{adapter}\nrank = 4\n')
+    (tmp_path / "mid.toml").write_text('base = "low.toml"\nseed = 2\n[model.backbone.adapter]\nrank = 4\n')
     top = tmp_path / "top.toml"
     top.write_text('base = "mid.toml"\ntitle = "t"\nsystem = "joint"\n[model.backbone]\nwindow = 512\n')
     recipe = read_recipe(top)
