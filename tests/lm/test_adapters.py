@@ -230,3 +230,11 @@ def test_an_encoder_decoder_is_refused_with_the_fix(tiny_bart, kind):
 def test_an_option_of_another_kind_is_refused_not_ignored(kind, option):
     with pytest.raises(ValueError, match=f"'{option}' is no option of adapter '{kind}'"):
         AdapterConfig(kind=kind, **{option: 3})
+
+
+@pytest.mark.parametrize(("tiny", "per_layer"), [("llama", 4), ("gpt2", 2)], indirect=["tiny"])
+def test_low_rank_updates_of_the_attention_alone(tiny, per_layer):
+    backbone = opened(tiny, "lora", modules="attention")
+    found = [name for name, _ in backbone.named_parameters() if "lora_A" in name]
+    assert len(found) == 2 * per_layer
+    assert all("attn" in name for name in found)

@@ -29,7 +29,7 @@ from hearten.core.errors import UsageError
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "full": (),
-    "lora": ("layers", "rank", "alpha", "dropout"),
+    "lora": ("layers", "rank", "alpha", "dropout", "modules"),
     "adapter-v1": ("layers", "prompts"),
     "adapter-v2": ("layers", "prompts"),
 }
@@ -45,6 +45,8 @@ class AdapterConfig(Config):
     rank: Annotated[int, Field(ge=1)] = 16
     alpha: int = 32
     dropout: float = 0.0
+    modules: Literal["all", "attention"] = "all"
+    """Every linear layer, or the attention's query, key, value and output alone."""
     prompts: Annotated[int, Field(ge=1)] = 10
     """Learnt prompts in each adapted layer (10 in both papers)."""
 
@@ -96,7 +98,7 @@ def unmergeable(model: Any) -> str:
 def _low_rank(model: Any, layers: nn.ModuleList, strategy_ids: Sequence[int], config: AdapterConfig) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
-    targets = _linear_layers(model, layers)
+    targets = [n for n in _linear_layers(model, layers) if config.modules == "all" or "attn" in n]
     recipe = LoraConfig(
         task_type="CAUSAL_LM",
         r=config.rank,

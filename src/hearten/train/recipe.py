@@ -17,29 +17,20 @@ from hearten.core.errors import UsageError
 from hearten.core.protocol import protocol
 from hearten.core.registry import lookup
 from hearten.lm.decode import Decoding, StrategyPolicy
+from hearten.models.fitting import Fitting
 from hearten.models.system import SystemConfig
 from hearten.models.systems import SYSTEMS
 
 
-class Training(Config):
-    """How the loop runs. Learning rate and schedule of full fine-tuning: codes_zcj; of LoRA: ours."""
+class Training(Fitting):
+    """How the loop runs, and how much it takes at once."""
 
-    epochs: float = Field(default=2.0, gt=0)
-    learning_rate: float = Field(default=5e-4, gt=0)
-    warmup: float = Field(default=0.03, ge=0, le=1)
-    """Share of all steps in which the learning rate rises to its maximum; then it falls linearly to 0."""
-    weight_decay: float = 0.01
-    clip: float = 1.0
     batch_tokens: int = 8192
     """Padded ids per optimiser step, gathered over micro-batches."""
     micro_tokens: int = 2048
     """Padded ids per forward pass; bounds the memory."""
-    validations: float = Field(default=4.0, gt=0)
-    """How often per epoch the validation part is scored."""
     valid_examples: int | None = Field(default=None, ge=1)
     """Score only the first so many validation conversations; None scores all."""
-    checkpoint_minutes: float = 5.0
-    """How often the state is saved for a resume."""
     learn: Literal["replies", "session"] = "replies"
     """`session`: the seeker's turns are learned like the supporter's, as one long text (ExTES's DialoGPT)."""
 
