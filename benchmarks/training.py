@@ -29,7 +29,8 @@ from hearten.core.protocol import protocol, split
 from hearten.core.records import Example
 from hearten.core.taxonomy import label_set
 from hearten.data.seeds import find_training_corpus
-from hearten.lm.backbone import AdapterConfig, BackboneConfig, autocast
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig, autocast
 from hearten.lm.render import Row
 from hearten.models.fitting import make_optimizer, one_step
 from hearten.models.system import SystemConfig

@@ -13,7 +13,8 @@ from hearten.core.chat import Message, Sampling
 from hearten.core.errors import Failure, UsageError
 from hearten.core.taxonomy import label_set
 from hearten.lm import embedded
-from hearten.lm.backbone import AdapterConfig, BackboneConfig, open_backbone
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig, open_backbone
 from hearten.lm.chat import open_chat_model
 from hearten.lm.embedded import embedded_folder, embedded_gguf, tokenizer_from_gguf
 from hearten.lm.engine import Engine
@@ -134,7 +135,7 @@ def test_export_refuses_what_it_would_write_wrongly(tmp_path, tiny_llama, tiny_g
     with pytest.raises(UsageError) as error:
         export_gguf(model, tokenizer, tmp_path / "a.gguf", quantisation="q8")
     assert "did you mean 'q8_0'?" in error.value.fix
-    with pytest.raises(UsageError, match="'gpt2' models are not exported"):
+    with pytest.raises(UsageError, match="'gpt2' is not exported"):
         export_gguf(AutoModelForCausalLM.from_pretrained(tiny_gpt2), tokenizer, tmp_path / "a.gguf")
     small = {
         "vocab_size": 64, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1,

@@ -24,7 +24,7 @@ from hearten.lm.chat import reseeded
 from hearten.lm.decode import Decoding, StrategyPolicy
 from hearten.lm.embedded import quiet_libraries
 from hearten.lm.engine import Engine
-from hearten.lm.gguf_export import export_gguf
+from hearten.lm.gguf_export import export_gguf, refusal
 from hearten.lm.render import Renderer
 from hearten.models.system import SETTINGS, WEIGHTS, System, read_settings
 from hearten.models.systems import SYSTEMS
@@ -186,7 +186,7 @@ def _open_run_at(path: str) -> Supporter:
         renderer = _renderer(settings)
         return EngineSupporter(path, Engine(gguf), renderer, decoding, policy)
     system = load_system(run)
-    if not system.exportable or system.backbone.model.config.model_type != "llama":
+    if not system.exportable or refusal(system.backbone.model):
         return SystemSupporter(path, system, decoding, policy)
     export_gguf(system.backbone.model, system.backbone.renderer.tokenizer, gguf)
     return EngineSupporter(path, Engine(gguf), system.backbone.renderer, decoding, policy)
