@@ -67,8 +67,12 @@ def test_everybody_waiting_hears_every_position():
 
 
 @settings(max_examples=60, deadline=None)
-@given(places=st.integers(1, 4), longest=st.integers(0, 6), owners=st.lists(st.sampled_from("abcd"), max_size=30),
-       data=st.data())  # fmt: skip
+@given(
+    places=st.integers(1, 4),
+    longest=st.integers(0, 6),
+    owners=st.lists(st.sampled_from("abcd"), max_size=30),
+    data=st.data(),
+)
 def test_places_are_never_exceeded_and_never_left_empty(places, longest, owners, data):
     door, held = Turnstile(places, longest), []
     for owner in owners:
