@@ -24,9 +24,13 @@ def open_chain(settings: ServeSettings) -> StreamingSupporter:
     Raises:
         UsageError, Failure: as `models.supporters.open_supporter`.
     """
-    from hearten.models.supporters import open_supporter
+    from hearten.lm.hardware import one_thread
+    from hearten.models.supporters import SystemSupporter, open_supporter
 
-    return build(open_supporter(settings.model, settings.engine), settings.links)
+    supporter = open_supporter(settings.model, settings.engine)
+    if not isinstance(supporter, SystemSupporter):
+        one_thread()
+    return build(supporter, settings.links)
 
 
 def mount(

@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from hearten.core.errors import Failure
+from hearten.lm.waiting import sleep_soon
+
+sleep_soon()  # before the command imports torch
 
 
 def suite(
