@@ -287,7 +287,7 @@ def measure(folder: Path, chosen: argparse.Namespace) -> None:
 
     quiet_libraries()
     model, renderer = with_strategies()
-    gguf = export_gguf(model, renderer.tokenizer, folder / "bench.gguf", quantisation="q4_1")
+    gguf = export_gguf(model, renderer.tokenizer, folder / "bench.gguf", quantisation="q8_0")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
