@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from hearten.core.supporter import StreamingSupporter
 from hearten.safety.chain import SafeSupporter
+from hearten.safety.screen import screen
 from hearten.serve.admission import Gate
 from hearten.serve.api import router
 from hearten.serve.host import Host
@@ -30,6 +31,8 @@ def open_chain(settings: ServeSettings) -> StreamingSupporter:
     supporter = open_supporter(settings.model, settings.engine)
     if not isinstance(supporter, SystemSupporter):
         one_thread()
+    if settings.links.screens:
+        screen(["warm"])  # the encoder is loaded before the first person waits for it
     return build(supporter, settings.links)
 
 
