@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hearten.lm.waiting import sleep_soon
+
 if TYPE_CHECKING:
     from hearten.serve.settings import ServeSettings
 
+sleep_soon()  # before a command imports torch
 Model = Annotated[
     str, typer.Argument(metavar="[RUN|MODEL]", help="run folder, embedded, FILE.gguf, FOLDER, openai:MODEL")
 ]
@@ -82,15 +85,15 @@ def serve(
     trust_proxy: Annotated[bool, typer.Option(help="clients' addresses come from one's own proxy")] = False,
 ) -> None:
     """A page to talk on and an OpenAI-compatible API, with the screens and care path on."""
+    if new_key is not None:
+        _make_key(keys, new_key)
+        return
     from hearten.lm.engine import EngineConfig
     from hearten.models.supporters import labels_of
     from hearten.serve.links import LinksConfig
     from hearten.serve.settings import ServeSettings
     from hearten.web.settings import Settings
 
-    if new_key is not None:
-        _make_key(keys, new_key)
-        return
     _known_region(region)
     with tempfile.TemporaryDirectory(prefix="hearten-") as passing:
         place = database if keep else f"sqlite:///{passing}/chats.sqlite"
