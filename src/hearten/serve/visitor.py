@@ -1,0 +1,72 @@
+"""Who is asking: a browser with a cookie that only it has, and that no other site can make it send.
+
+The cookie is 256 random bits, `HttpOnly` and `SameSite=Strict`; the server stores its hash, which is the *owner*
+of the visitor's conversations. Without kept conversations it ends with the browser's session. Strict means
+that a visit from a link elsewhere arrives without it: the page is the same for everybody, and asks for what is
+the visitor's own by itself, which does carry the cookie.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, HTTPException, Request, Response
+from starlette.requests import HTTPConnection
+
+from hearten.serve.keeping import PageSettings
+from hearten.serve.speaking import Desk
+from hearten.serve.store import Reader, Store
+from hearten.web.identity import new_token, token_hash
+from hearten.web.pages import set_cookie
+
+COOKIE = "hearten_talk"
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPage:
+    """What the page's routes reach."""
+
+    settings: PageSettings
+    store: Store
+    desk: Desk
+
+
+def chat_page(connection: HTTPConnection) -> ChatPage:
+    """The `ChatPage` that serves this connection."""
+    return cast(ChatPage, connection.app.state.chat_page)
+
+
+def owner_of(request: Request) -> str | None:
+    """The hash of the visitor's cookie, if there is one."""
+    token = request.cookies.get(COOKIE)
+    return token_hash(token) if token else None
+
+
+def known(request: Request) -> Reader | None:
+    """The visitor, if they have read the first screen."""
+    owner = owner_of(request)
+    return chat_page(request).store.reader(owner) if owner else None
+
+
+def visitor(request: Request) -> Reader:
+    """The visitor, as a dependency.
+
+    Raises:
+        HTTPException: 403 they have not read the first screen, or are not known any more.
+    """
+    reader = known(request)
+    if reader is None:
+        raise HTTPException(403, "read the first screen before")
+    return reader
+
+
+Visitor = Annotated[Reader, Depends(visitor)]
+
+
+def admit(request: Request, response: Response, at: float) -> None:
+    """Give a browser its cookie, and remember that it has read the first screen."""
+    here = chat_page(request)
+    token = request.cookies.get(COOKIE) or new_token()
+    here.store.admit(token_hash(token), at)
+    days = here.settings.keep_days if here.settings.keep else None
+    set_cookie(request, response, COOKIE, token, days=days, samesite="strict")
