@@ -71,6 +71,7 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
         ),
     },
     "chat": Verb("talk to a run or a model in the terminal", "hearten.serve.command:chat"),
+    "serve": Verb("a page to talk on and an OpenAI-compatible API", "hearten.serve.command:serve"),
 }
 """stage → verb → function; a verb that stands alone has no stage."""
 

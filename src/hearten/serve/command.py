@@ -1,17 +1,23 @@
-"""`hearten chat`: the door to talking."""
+"""`hearten chat` and `hearten serve`: the doors to talking."""
 
 import json
+import os
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from hearten.serve.settings import ServeSettings
+
+Model = Annotated[
+    str, typer.Argument(metavar="[RUN|MODEL]", help="run folder, embedded, FILE.gguf, FOLDER, openai:MODEL")
+]
+
 
 def chat(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="[RUN|MODEL]", help="run folder, embedded, FILE.gguf, FOLDER, openai:MODEL"),
-    ] = "embedded",
+    model: Model = "embedded",
     message: Annotated[list[str] | None, typer.Option(help="say this and leave; may be repeated")] = None,
     strategy: Annotated[str | None, typer.Option(help="force the strategy of the (first) reply")] = None,
     situation: Annotated[str | None, typer.Option(help="what the seeker is going through")] = None,
@@ -46,3 +52,62 @@ def chat(
             print(f"[{reply.strategy.name}] {reply.text}" if reply.strategy else reply.text)
     if save:
         talking.save(save)
+
+
+def serve(
+    model: Model = "embedded",
+    host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    at_once: Annotated[int, typer.Option(min=1, help="replies made at the same time")] = 4,
+    queue: Annotated[int, typer.Option(min=0, help="requests that may wait for a place")] = 64,
+    region: Annotated[str | None, typer.Option(help="whose help lines are named, as us or gb")] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="let people keep conversations, encrypted, in --database")
+    ] = False,
+    keep_days: Annotated[int, typer.Option(min=1, help="days after which they are removed")] = 30,
+    database: Annotated[str, typer.Option(help="with --keep: sqlite:///FILE")] = "sqlite:///chats.sqlite",
+    secure: Annotated[bool, typer.Option(help="behind HTTPS: cookies are sent over it only")] = False,
+    trust_proxy: Annotated[
+        bool, typer.Option(help="read clients' addresses from one's own reverse proxy")
+    ] = False,
+) -> None:
+    """A page to talk on and an OpenAI-compatible API, with the screens and care path on."""
+    from hearten.serve.settings import ServeSettings
+    from hearten.web.settings import Settings
+
+    with tempfile.TemporaryDirectory(prefix="hearten-") as passing:
+        place = database if keep else f"sqlite:///{passing}/chats.sqlite"
+        web = Settings(host=host, port=port, database=place, secure=secure, trust_proxy=trust_proxy)
+        _run(
+            ServeSettings(
+                web=web,
+                model=model,
+                at_once=at_once,
+                queue=queue,
+                keep=keep,
+                keep_days=keep_days,
+                region=region,
+            )
+        )
+
+
+def _run(settings: "ServeSettings") -> None:
+    import uvicorn
+
+    from hearten.serve.mount import open_chain
+    from hearten.serve.settings import VARIABLE
+
+    name = open_chain(settings).name  # what is wrong with the model is said before the server starts
+    os.environ[VARIABLE] = settings.model_dump_json()
+    print(f"{name} is at http://{settings.web.host}:{settings.web.port}; stop with Ctrl-C", flush=True)
+    uvicorn.run(
+        "hearten.app:serving_from_environment",
+        factory=True,
+        host=settings.web.host,
+        port=settings.web.port,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )

@@ -160,7 +160,7 @@ async def say(request: Request, reader: Visitor, form: Form) -> StreamingRespons
     one. `id` is the sender's own: what is sent twice, after a lost connection, is kept once.
     """
     here = chat_page(request)
-    talk = await asyncio.to_thread(_talk_for, here, reader, form.get("talk", ""))
+    talk = await asyncio.to_thread(_talk_for, here, reader, form)
     message = _spoken(here.settings, talk, form)
     await here.desk.stop(talk.id)
     await _keep(here, reader, talk.id, message)
@@ -263,14 +263,21 @@ def _message(talk: Talk, message_id: str) -> Message:
     return message
 
 
-def _talk_for(here: ChatPage, reader: Reader, talk_id: str) -> Talk:
-    """The conversation to go on with, or a new one."""
-    if talk_id:
+def _talk_for(here: ChatPage, reader: Reader, form: Any) -> Talk:
+    """The conversation to go on with, or the new one that its first message begins.
+
+    The page chooses the id of a new conversation, so that a first message that is sent twice begins one.
+    """
+    talk_id = form.get("talk", "")
+    if form.get("parent", "") or here.store.talk(reader.owner, talk_id):
         return _own(here, reader, talk_id)
+    if not 16 <= len(talk_id) <= 64 or not talk_id.isalnum():
+        raise HTTPException(422, "a new conversation has an id of 16 to 64 letters and digits")
     if len(here.store.talks(reader.owner)) >= here.settings.most_talks:
         raise HTTPException(409, "too many conversations: delete some")
-    begun = Talk(id=f"t{new_token()[:20]}", label_set=here.settings.labels, created=now(), updated=now())
-    here.store.begin(reader.owner, begun)
+    begun = Talk(id=talk_id, label_set=here.settings.labels, created=now(), updated=now())
+    if not here.store.begin(reader.owner, begun):
+        raise HTTPException(404, "no such conversation")
     return begun
 
 

@@ -73,7 +73,9 @@ def find_key(file: Path | None = None) -> bytes:
     if not path.exists():
         _make(path)
     if path.stat().st_mode & 0o077:
-        raise Failure("others can read the key of kept conversations", where=str(path), fix=f"chmod 600 {path}")
+        raise Failure(
+            "others can read the key of kept conversations", where=str(path), fix=f"chmod 600 {path}"
+        )
     return _decoded(path.read_text(encoding="ascii", errors="replace"), str(path))
 
 

@@ -99,11 +99,12 @@ class Store:
         """One of a visitor's conversations; None for anybody else's too."""
         return next(iter(self._talks("owner = ? AND id = ?", owner, id)), None)
 
-    def begin(self, owner: str, talk: Talk) -> None:
-        """A new, empty conversation."""
+    def begin(self, owner: str, talk: Talk) -> bool:
+        """A new, empty conversation; False where its id is taken."""
         row = (talk.id, owner, talk.label_set, talk.created, talk.updated, None)
         with self._writing():
-            self._sql.execute("INSERT INTO talk VALUES (?, ?, ?, ?, ?, ?)", row)
+            done = self._sql.execute("INSERT OR IGNORE INTO talk VALUES (?, ?, ?, ?, ?, ?)", row)
+        return done.rowcount == 1
 
     def put(self, owner: str, talk_id: str, message: Message, *, passing: bool = False) -> bool:
         """Add a message, or write it anew; it becomes the head. False where the conversation is gone.
@@ -112,21 +113,29 @@ class Store:
             passing: another version follows at once, so this one must outlive the process but not a power cut.
         """
         with self._writing(passing=passing):
-            talk = self._sql.execute("SELECT 1 FROM talk WHERE id = ? AND owner = ?", (talk_id, owner)).fetchone()
+            talk = self._sql.execute(
+                "SELECT 1 FROM talk WHERE id = ? AND owner = ?", (talk_id, owner)
+            ).fetchone()
             if talk is None:
                 return False
-            sealed = self._sealer.seal(message.model_dump_json(exclude_none=True), _place(owner, talk_id, message.id))
+            sealed = self._sealer.seal(
+                message.model_dump_json(exclude_none=True), _place(owner, talk_id, message.id)
+            )
             self._sql.execute(
                 "INSERT INTO message VALUES (?, ?, (SELECT count(*) FROM message WHERE talk = ?1), ?3)"
                 " ON CONFLICT DO UPDATE SET sealed = excluded.sealed",
                 (talk_id, message.id, sealed),
             )
-            self._sql.execute("UPDATE talk SET head = ?, updated = ? WHERE id = ?", (message.id, time.time(), talk_id))
+            self._sql.execute(
+                "UPDATE talk SET head = ?, updated = ? WHERE id = ?", (message.id, time.time(), talk_id)
+            )
         return True
 
     def mark(self, owner: str, talk_id: str, message: Message) -> bool:
         """Write a message anew (its stars) and leave the head where it is."""
-        sealed = self._sealer.seal(message.model_dump_json(exclude_none=True), _place(owner, talk_id, message.id))
+        sealed = self._sealer.seal(
+            message.model_dump_json(exclude_none=True), _place(owner, talk_id, message.id)
+        )
         with self._writing():
             done = self._sql.execute(
                 "UPDATE message SET sealed = ? WHERE talk = (SELECT id FROM talk WHERE id = ? AND owner = ?) AND id = ?",
@@ -176,15 +185,22 @@ class Store:
     def _talks(self, which: str, owner: str, *more: str) -> list[Talk]:
         """Rows are read under the lock, and opened after it, so that nobody waits for somebody's long search."""
         with self._lock:
-            talks = self._sql.execute(f"SELECT {', '.join(COLUMNS)} FROM talk WHERE {which}", (owner, *more)).fetchall()
+            talks = self._sql.execute(
+                f"SELECT {', '.join(COLUMNS)} FROM talk WHERE {which}", (owner, *more)
+            ).fetchall()
             sealed = {row[0]: self._sealed(row[0]) for row in talks}
         return [
-            Talk(**dict(zip(COLUMNS, row, strict=True)), messages=tuple(self._opened(owner, row[0], sealed[row[0]])))
+            Talk(
+                **dict(zip(COLUMNS, row, strict=True)),
+                messages=tuple(self._opened(owner, row[0], sealed[row[0]])),
+            )
             for row in talks
         ]
 
     def _sealed(self, id: str) -> list[tuple[str, bytes]]:
-        return self._sql.execute("SELECT id, sealed FROM message WHERE talk = ? ORDER BY number", (id,)).fetchall()
+        return self._sql.execute(
+            "SELECT id, sealed FROM message WHERE talk = ? ORDER BY number", (id,)
+        ).fetchall()
 
     def _opened(self, owner: str, id: str, rows: list[tuple[str, bytes]]) -> Iterator[Message]:
         for name, sealed in rows:
