@@ -62,33 +62,36 @@ def serve(
     queue: Annotated[int, typer.Option(min=0, help="requests that may wait for a place")] = 64,
     region: Annotated[str | None, typer.Option(help="whose help lines are named, as us or gb")] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="let people keep conversations, encrypted, in --database")
-    ] = False,
+        Path | None, typer.Option(help="keep the page's conversations in this file, encrypted")
+    ] = None,
     keep_days: Annotated[int, typer.Option(min=1, help="days after which they are removed")] = 30,
-    database: Annotated[str, typer.Option(help="with --keep: sqlite:///FILE")] = "sqlite:///chats.sqlite",
+    key_file: Annotated[
+        Path | None, typer.Option(help="with --keep: its key, if not in the configuration folder")
+    ] = None,
+    minimum_age: Annotated[int, typer.Option(min=0, help="what visitors confirm; 0 asks nothing")] = 18,
     secure: Annotated[bool, typer.Option(help="behind HTTPS: cookies are sent over it only")] = False,
     trust_proxy: Annotated[
         bool, typer.Option(help="read clients' addresses from one's own reverse proxy")
     ] = False,
 ) -> None:
     """A page to talk on and an OpenAI-compatible API, with the screens and care path on."""
+    from hearten.models.supporters import labels_of
+    from hearten.serve.keeping import PageSettings
     from hearten.serve.settings import ServeSettings
     from hearten.web.settings import Settings
 
+    page = PageSettings(
+        keep=keep,
+        key_file=key_file,
+        keep_days=keep_days,
+        minimum_age=minimum_age,
+        region=region,
+        labels=labels_of(model),
+    )
     with tempfile.TemporaryDirectory(prefix="hearten-") as passing:
-        place = database if keep else f"sqlite:///{passing}/chats.sqlite"
+        place = f"sqlite:///{passing}/web.sqlite"
         web = Settings(host=host, port=port, database=place, secure=secure, trust_proxy=trust_proxy)
-        _run(
-            ServeSettings(
-                web=web,
-                model=model,
-                at_once=at_once,
-                queue=queue,
-                keep=keep,
-                keep_days=keep_days,
-                region=region,
-            )
-        )
+        _run(ServeSettings(web=web, model=model, at_once=at_once, queue=queue, page=page, region=region))
 
 
 def _run(settings: "ServeSettings") -> None:

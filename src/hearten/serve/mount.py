@@ -24,5 +24,5 @@ def open_chain(settings: ServeSettings) -> StreamingSupporter:
 
 def mount(app: FastAPI, settings: ServeSettings, supporter: StreamingSupporter) -> None:
     """Give `app` its host (`app.state.host`) and settings (`app.state.serve`)."""
-    app.state.serve = settings
+    app.state.serve, app.state.page = settings, settings.page
     app.state.host = Host(supporter, at_once=settings.at_once, queue=settings.queue)

@@ -2,8 +2,8 @@
 
 A reply is the answer to one POST, streamed as server-sent events. Not a socket: a request carries the same
 cookie, form token, size and rate limits as every other form, passes through any proxy, and ends when either
-side goes away; there is no connection to resume, because the conversation itself is on the server and the page
-asks for it again. Routes are thin; what is written and kept is `speaking` and `store`.
+side goes away; there is no connection to resume, because the conversation itself is on the server and the
+page asks for it again. Routes are thin; what is written and kept is `speaking` and `store`.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ def _facts(settings: PageSettings, words: Words) -> dict[str, Any]:
             {"name": row.name, "short": row.abbreviation, "stages": row.stages, "text": row.definition}
             for row in label_set(settings.labels)
         ],
-        "regions": {code: _lines(code, row, words) for code, row in _ordered(settings.region)},
+        "regions": [_lines(code, row, words) for code, row in _ordered(settings.region)],
         "longest": settings.longest_message,
     }
 
@@ -98,6 +98,7 @@ def _lines(code: str, row: Region, words: Words) -> dict[str, Any]:
     topics = ("crisis", "abuse", "minor", "poison")
     found = [(topic, line) for topic in topics for line in getattr(row, topic)]
     return {
+        "code": code,
         "name": words(f"region.{code}") if words.has(f"region.{code}") else row.name,
         "emergency": _emergency(code, words),
         "lines": [
@@ -118,7 +119,7 @@ def people(request: Request, region: Annotated[str, Query(max_length=20)] = "") 
     settings, language = chat_page(request).settings, preferred(request, LANGUAGES)
     words = web(request).pages.words(language)
     chosen = region if region in regions() else settings.region or ELSEWHERE
-    rows = [(code, _lines(code, row, words)) for code, row in _ordered(chosen)]
+    rows = [_lines(code, row, words) for code, row in _ordered(settings.region)]
     return page(request, "serve/people.html", language=language, regions=rows, chosen=chosen)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from hearten.core.config import Config
+from hearten.serve.keeping import PageSettings
 from hearten.web.settings import Settings
 
 VARIABLE = "HEARTEN_SERVE"
@@ -27,9 +28,7 @@ class ServeSettings(Config):
     """Requests that may wait; one more is told to come back later."""
     keys: Path | None = None
     """The file of hashed API keys; without it the API answers this machine alone."""
-    keep: bool = False
-    """Whether conversations may be kept (encrypted) for those who ask for it."""
-    keep_days: Annotated[int, Field(ge=1)] = 30
-    """Days after which a kept conversation is removed."""
+    page: PageSettings = PageSettings()
+    """How the chat page treats what people write."""
     region: str | None = None
     """Where the people are whose help lines are named, as `us`; asked for in the chat when not known."""

@@ -1,15 +1,16 @@
 """A reply while it is being written: from the host into the store, and on to whoever is reading.
 
 A `Speaking` is a task of its own, so that a closed laptop ends a reply in good order: what had been shown is
-kept, marked as stopped. Every piece is stored before it is shown, and stored as stopped until the last one, so
-that the same holds for a killed server. The pieces are what the host lets through, after its output screen;
-nothing here looks behind it. `Desk` knows who is speaking: one reply a talk, and a second one stops the first.
+kept, marked as stopped. Every piece is stored before it is shown, and stored as stopped until the last one,
+so that the same holds for a killed server. The pieces are what the host lets through, after its output
+screen; nothing here looks behind it. `Desk` knows who is speaking: one reply a talk, and a second one stops
+the first.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -67,7 +68,7 @@ class Speaking:
         if not self._stopping.done():
             self._stopping.set_result(None)
 
-    async def news(self) -> AsyncIterator[News]:
+    async def news(self) -> AsyncGenerator[News]:
         """Everything that happens until the reply is done; leaving early stops it."""
         try:
             while True:

@@ -3,8 +3,8 @@
 Both are one SQLite database, sealed row by row (`serve.sealing`): what stands in clear is ids, times and a
 hash of the owner's cookie, which is all that retention needs. A visitor (the *owner*) reaches nothing but
 their own rows: every statement names the owner. `put` has committed when it returns, so a killed process
-loses nothing that was confirmed. Deleting overwrites: `secure_delete` zeroes the freed pages and the journal is
-cut off; deleting everything also rewrites the file.
+loses nothing that was confirmed. Deleting overwrites: `secure_delete` zeroes the freed pages and the journal
+is cut off; deleting everything also rewrites the file.
 
 Blocking; the routes call it in threads.
 """
@@ -110,7 +110,7 @@ class Store:
         """Add a message, or write it anew; it becomes the head. False where the conversation is gone.
 
         Args:
-            passing: another version follows at once, so this one must outlive the process but not a power cut.
+            passing: another version follows at once; this one outlives the process, but perhaps no power cut.
         """
         with self._writing(passing=passing):
             talk = self._sql.execute(
@@ -138,8 +138,9 @@ class Store:
         )
         with self._writing():
             done = self._sql.execute(
-                "UPDATE message SET sealed = ? WHERE talk = (SELECT id FROM talk WHERE id = ? AND owner = ?) AND id = ?",
-                (sealed, talk_id, owner, message.id),
+                "UPDATE message SET sealed = ? WHERE id = ?"
+                " AND talk = (SELECT id FROM talk WHERE id = ? AND owner = ?)",
+                (sealed, message.id, talk_id, owner),
             )
         return done.rowcount == 1
 
@@ -183,7 +184,7 @@ class Store:
             self._sql.close()
 
     def _talks(self, which: str, owner: str, *more: str) -> list[Talk]:
-        """Rows are read under the lock, and opened after it, so that nobody waits for somebody's long search."""
+        """Rows are read under the lock and opened after it: nobody waits for somebody's long search."""
         with self._lock:
             talks = self._sql.execute(
                 f"SELECT {', '.join(COLUMNS)} FROM talk WHERE {which}", (owner, *more)

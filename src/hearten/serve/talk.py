@@ -96,7 +96,7 @@ class Talk(Record):
         return Conversation(id=id or self.id, source=source, label_set=self.label_set, turns=turns)
 
     def conversations(self) -> Iterator[Conversation]:
-        """Every branch as a record: the shown one under the talk's id, the others as `ID~2`, `ID~3`, …"""
+        """Every branch as a record: the shown one under the talk's id, the others as `ID~2` and so on."""
         for number, tip in enumerate(self.tips(), 1):
             name, source = (self.id, SOURCE) if number == 1 else (f"{self.id}~{number}", f"{SOURCE}-branch")
             yield self.conversation(tip, id=name, source=source)

@@ -1,9 +1,9 @@
 """Who is asking: a browser with a cookie that only it has, and that no other site can make it send.
 
-The cookie is 256 random bits, `HttpOnly` and `SameSite=Strict`; the server stores its hash, which is the *owner*
-of the visitor's conversations. Without kept conversations it ends with the browser's session. Strict means
-that a visit from a link elsewhere arrives without it: the page is the same for everybody, and asks for what is
-the visitor's own by itself, which does carry the cookie.
+The cookie is 256 random bits, `HttpOnly` and `SameSite=Strict`; the server stores its hash, which is the
+*owner* of the visitor's conversations. Without kept conversations it ends with the browser's session. Strict
+means that a visit from a link elsewhere arrives without it: the page is the same for everybody, and asks for
+what is the visitor's own by itself, which does carry the cookie.
 """
 
 from dataclasses import dataclass

@@ -8,6 +8,8 @@ until somebody lists it here. How severe the screen found a message is for the c
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
+from pydantic import Field
+
 from hearten.core.conversation import Record
 from hearten.core.records import FacetVerdict, Reply
 
@@ -22,7 +24,7 @@ class Emotion(Record):
     """What the detector read in the last message."""
 
     label: str
-    scores: dict[str, float] = {}
+    scores: dict[str, float] = Field(default_factory=dict)
 
 
 class Facet(Record):

@@ -1,0 +1,98 @@
+"""A supporter with a script and a temper for the page's tests, and the app of `hearten serve` round it.
+
+What the seeker says chooses what happens: `qslow` waits between words, `qbroken` fails, `qscreen` says what
+the output screen must take out. The host, the chain and the app are the real ones; run as a program, this file is
+a server for the browser tests: `talking.py PORT [KEEP KEY_FILE]`.
+"""
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from hearten.core.conversation import Conversation
+from hearten.core.records import FacetVerdict, Reply
+from hearten.core.taxonomy import label_set
+
+UNSAFE = "You should stop taking your pills tonight."
+HARM = '<img src=x onerror=alert(1)> <script>alert(2)</script> & "quoted" {{ 7 * 7 }}'
+
+
+class Scripted:
+    """The real interface; no model."""
+
+    name = "scripted"
+
+    def __init__(self, pause: float = 0.0) -> None:
+        self.pause = pause
+        self.heard: list[Conversation] = []
+
+    def reply(self, conversation, *, strategy=None, n=1):
+        return [list(self.stream(conversation, strategy=strategy))[-1]] * n
+
+    def stream(self, conversation, *, strategy=None) -> Iterator[Reply]:
+        self.heard.append(conversation)
+        said = conversation.turns[-1].text
+        strategies = label_set(conversation.label_set).strategies
+        chosen = strategy or strategies[len(conversation.turns) // 2 % 3]
+        beliefs = {row.name: 0.3 if row == chosen else 0.1 for row in strategies}
+        text, pause = self._text(said, len(self.heard)), 0.25 if "qslow" in said else self.pause
+        yield Reply(text="", strategy=chosen, probabilities=beliefs)
+        if "qbroken" in said:
+            raise RuntimeError("the engine is gone")
+        for end in [match.end() for match in re.finditer(r"\S+", text)]:
+            time.sleep(pause)
+            yield Reply(text=text[:end], strategy=chosen, probabilities=beliefs)
+        yield Reply(text=text, strategy=chosen, probabilities=beliefs, details=_details(chosen))
+
+    def _text(self, said: str, number: int) -> str:
+        if "qscreen" in said:
+            return f"That sounds hard to carry. {UNSAFE} What would help tonight?"
+        if "qharm" in said:
+            return f"You wrote this. {HARM} What does it mean?"
+        if "qslow" in said:
+            return "That sounds heavy. " * 3 + "You kept going all the same. What weighs most right now?"
+        return f"Reply {number}: it sounds as if you carry this alone. What weighs most right now?"
+
+
+def _details(chosen) -> dict:
+    raw = "unhelpful raw answer of the rater"
+    return {
+        "emotion": {"label": "sadness", "scores": {"sadness": 0.62, "anxiety": 0.21, "none": 0.1}},
+        "stage": chosen.stages[0],
+        "verdicts": [FacetVerdict(facet="empathy", label="strong", helpful=True, raw=raw).model_dump()],
+        "links": ["input screen", {"name": "strategy"}, "output screen"],
+        "candidates": ["a text that was not chosen"],
+    }
+
+
+def server(folder: Path, supporter=None, *, at_once: int = 4, queue: int = 64, **page):
+    """The app of `hearten serve` with a scripted supporter inside the real chain."""
+    from hearten.app import serving
+    from hearten.safety.chain import SafeSupporter
+    from hearten.serve.keeping import PageSettings
+    from hearten.serve.settings import ServeSettings
+    from hearten.web.settings import Settings
+
+    web = Settings(
+        database=f"sqlite:///{folder / 'web.sqlite'}", forms_per_minute=100_000, tries_per_minute=100_000
+    )
+    settings = ServeSettings(web=web, at_once=at_once, queue=queue, page=PageSettings(**page))
+    return serving(settings, SafeSupporter(supporter or Scripted()))
+
+
+def main() -> None:
+    import tempfile
+
+    import uvicorn
+
+    port, *kept = sys.argv[1:]
+    page = {"keep": Path(kept[0]), "key_file": Path(kept[1])} if kept else {}
+    with tempfile.TemporaryDirectory() as folder:
+        app = server(Path(folder), Scripted(0.02), at_once=2, queue=1, region="uk", **page)
+        uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning", timeout_graceful_shutdown=2)
+
+
+if __name__ == "__main__":
+    main()
