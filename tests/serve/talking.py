@@ -1,8 +1,8 @@
 """A supporter with a script and a temper for the page's tests, and the app of `hearten serve` round it.
 
 What the seeker says chooses what happens: `qslow` waits between words, `qbroken` fails, `qscreen` says what
-the output screen must take out. The host, the chain and the app are the real ones; run as a program, this file is
-a server for the browser tests: `talking.py PORT [KEEP KEY_FILE]`.
+the output screen must take out. The host, the chain and the app are the real ones; run as a program, this
+file is a server for the browser tests: `talking.py PORT [KEEP KEY_FILE]`.
 """
 
 import re
@@ -87,6 +87,9 @@ def main() -> None:
 
     import uvicorn
 
+    from hearten.safety.screen import screen
+
+    screen(["hello"])  # loads the encoder before anybody waits for it
     port, *kept = sys.argv[1:]
     page = {"keep": Path(kept[0]), "key_file": Path(kept[1])} if kept else {}
     with tempfile.TemporaryDirectory() as folder:

@@ -18,8 +18,9 @@ from hearten.core.conversation import Role
 from hearten.core.jsonl import dump_line
 from hearten.core.taxonomy import label_set
 from hearten.safety import notice
-from hearten.safety.resources import ELSEWHERE, Region, regions
+from hearten.safety.resources import regions
 from hearten.serve.keeping import PageSettings
+from hearten.serve.lines import emergency, help_lines
 from hearten.serve.speaking import Desk, News, Speaking
 from hearten.serve.store import Reader, Store, open_store
 from hearten.serve.talk import Message, Talk, as_text, now
@@ -71,7 +72,7 @@ def chat(request: Request) -> HTMLResponse:
         settings=settings,
         keeps=settings.keep is not None,
         facts=_facts(settings, web(request).pages.words(language)),
-        emergency=_emergency(settings.region, web(request).pages.words(language)),
+        emergency=emergency(settings.region, web(request).pages.words(language)),
     )
 
 
@@ -82,35 +83,9 @@ def _facts(settings: PageSettings, words: Words) -> dict[str, Any]:
             {"name": row.name, "short": row.abbreviation, "stages": row.stages, "text": row.definition}
             for row in label_set(settings.labels)
         ],
-        "regions": [_lines(code, row, words) for code, row in _ordered(settings.region)],
+        "regions": help_lines(settings.region, words),
         "longest": settings.longest_message,
     }
-
-
-def _ordered(first: str | None) -> Iterable[tuple[str, Region]]:
-    rows = regions()
-    start = first if first in rows else ELSEWHERE
-    return ((code, rows[code]) for code in sorted(rows, key=lambda code: code != start))
-
-
-def _lines(code: str, row: Region, words: Words) -> dict[str, Any]:
-    """One region's help as the page shows it."""
-    topics = ("crisis", "abuse", "minor", "poison")
-    found = [(topic, line) for topic in topics for line in getattr(row, topic)]
-    return {
-        "code": code,
-        "name": words(f"region.{code}") if words.has(f"region.{code}") else row.name,
-        "emergency": _emergency(code, words),
-        "lines": [
-            {"name": line.name, "contact": line.contact, "topic": topic, "always": line.always}
-            for topic, line in found
-        ],
-    }
-
-
-def _emergency(code: str | None, words: Words) -> str:
-    row = regions().get(code or ELSEWHERE)
-    return words("people.emergency_elsewhere") if row is None or code in (None, ELSEWHERE) else row.emergency
 
 
 @router.get("/people")
@@ -118,8 +93,8 @@ def people(request: Request, region: Annotated[str, Query(max_length=20)] = "") 
     """People to talk to, by region; needs no script."""
     settings, language = chat_page(request).settings, preferred(request, LANGUAGES)
     words = web(request).pages.words(language)
-    chosen = region if region in regions() else settings.region or ELSEWHERE
-    rows = [_lines(code, row, words) for code, row in _ordered(settings.region)]
+    rows = help_lines(settings.region, words)
+    chosen = region if region in regions() else rows[0]["code"]
     return page(request, "serve/people.html", language=language, regions=rows, chosen=chosen)
 
 

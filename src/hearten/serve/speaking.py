@@ -10,6 +10,7 @@ the first.
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, Literal
@@ -89,8 +90,7 @@ class Speaking:
         except Busy as error:
             last = News(kind="busy", retry_after=error.retry_after)
         except Exception as error:
-            known = isinstance(error, HeartenError)
-            log.warning("a reply failed: %s", error if known else repr(error), exc_info=not known)
+            log.warning("a reply failed: %s", _without_words(error))
             last = News(kind="failed", message=self._shown)
         self._news.put_nowait(last)
 
@@ -152,6 +152,15 @@ class Speaking:
         self._shown = message
         if not here:
             self.stop()
+
+
+def _without_words(error: Exception) -> str:
+    """An error for the log, which holds nothing that anybody wrote: its kind and place, not its message."""
+    if isinstance(error, HeartenError):
+        return error.what
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"
 
 
 class Desk:

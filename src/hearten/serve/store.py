@@ -84,7 +84,11 @@ class Store:
     def admit(self, owner: str, at: float) -> None:
         """A visitor has read the first screen."""
         with self._writing():
-            self._sql.execute("INSERT OR REPLACE INTO reader VALUES (?, ?, ?, ?)", (owner, at, at, at))
+            self._sql.execute(
+                "INSERT INTO reader VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
+                " SET accepted = excluded.accepted, noticed = excluded.noticed, seen = excluded.seen",
+                (owner, at, at, at),
+            )
 
     def remind(self, owner: str, at: float) -> None:
         """They were told again that this is an AI."""

@@ -19,7 +19,7 @@ export function draw(talk, path, act) {
     if (before && before.dataset.key === key) return before;
     const item = said(message, among, act);
     item.dataset.key = key;
-    item.classList.toggle("new", !before && Boolean(old.size));
+    item.classList.toggle("new", !before && message.speaker === "seeker" && Boolean(old.size));
     return item;
   });
   part("talk").replaceChildren(...items);
@@ -34,7 +34,7 @@ export function grow(message) {
   let item = list.querySelector(":scope > .growing");
   if (!item) {
     item = part("theirs").content.firstElementChild.cloneNode(true);
-    item.classList.add("growing");
+    item.classList.add("growing", "new");
     item.dataset.id = message.id;
     item.querySelector(".acts").remove();
     list.append(item);

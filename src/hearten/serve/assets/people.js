@@ -33,28 +33,21 @@ function place() {
 function draw() {
   const row = regions.get(place());
   for (const select of document.querySelectorAll("select.regions")) select.value = row.code;
-  part("care-lines").replaceChildren(emergency(row), ...row.lines.filter((line) => line.topic === "crisis").map(listed));
-  part("care-more").href = `/people?region=${encodeURIComponent(row.code)}`;
+  part("care-lines").replaceChildren(...row.lines.filter((line) => line.topic === "crisis").map(listed), emergency(row));
+  part("care-more").href = `/people?region=${encodeURIComponent(row.code)}&lang=${document.documentElement.lang}`;
   const young = row.lines.filter((line) => line.topic === "minor");
   part("young-lines").replaceChildren(make("ul", { class: "plain" }, ...(young.length ? young : row.lines.filter((line) => line.topic === "crisis")).map(listed), emergency(row)));
 }
 
-function emergency(row) {
-  return make("li", {}, `${people.emergency}: `, ...reached(row.emergency));
-}
+function emergency(row) { return make("li", {}, `${people.emergency}: `, ...reached(row.emergency)); }
 function listed(line) {
   const always = line.always ? [" ", make("span", { class: "soft", text: `(${people.always})` })] : [];
-  return line.name.includes(line.contact) ? make("li", {}, ...reached(line.name), ...always) : make("li", {}, `${line.name}: `, ...reached(line.contact), ...always);
+  return make("li", {}, line.name ? `${line.name}: ` : "", ...reached(line.contact), ...always);
 }
 
-// The text with its number as a link that calls, or its site as a link.
-function reached(text) {
-  const site = text.match(/[a-z]+\.com/);
-  if (site) return [text.slice(0, site.index), link(site[0], `https://${site[0]}`, true), text.slice(site.index + site[0].length)];
-  const number = text.match(/^[^0-9]*([0-9][0-9 -]*[0-9])$/);
-  if (!number) return [make("strong", { text })];
-  return [text.slice(0, text.length - number[1].length), link(number[1], `tel:${number[1].replace(/[^0-9]/g, "")}`, false)];
-}
-function link(text, href, away) {
-  return make("a", { href, text, class: "call", ...(away ? { target: "_blank", rel: "noopener noreferrer" } : {}) });
+// The words of a contact with what can be called or opened in them as a link.
+function reached(way) {
+  if (!way.href) return [make("strong", { text: way.link })];
+  const away = way.href.startsWith("http") ? { target: "_blank", rel: "noopener noreferrer" } : {};
+  return [way.before, make("a", { href: way.href, text: way.link, class: "call", ...away }), way.after];
 }
