@@ -12,16 +12,13 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import import_module
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from hearten import __version__
 from hearten.core.supporter import StreamingSupporter, Supporter
-from hearten.serve.mount import mount, open_chain
-from hearten.serve.settings import VARIABLE as SERVE_VARIABLE
-from hearten.serve.settings import ServeSettings
 from hearten.web.background import background
 from hearten.web.broker import open_broker
 from hearten.web.database import Database
@@ -31,6 +28,9 @@ from hearten.web.pages import Pages
 from hearten.web.settings import VARIABLE, Settings
 from hearten.web.state import Web
 
+if TYPE_CHECKING:
+    from hearten.serve.settings import ServeSettings
+
 STAGES = ("hearten.web", "hearten.collect")
 """Packages with pages in `hearten web`; each has `routes.router`."""
 SERVING = ("hearten.web", "hearten.serve")
@@ -39,11 +39,13 @@ SERVING = ("hearten.web", "hearten.serve")
 
 @contextlib.asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[None]:
-    """Migrate the database, listen to the other processes, and close both at the end."""
+    """Migrate the database, listen to the other processes, and close what is open at the end."""
     state: Web = app.state.web
     await asyncio.to_thread(state.database.upgrade)
     async with background(state.broker.run()):
         yield
+    for close in app.state.closing:
+        await asyncio.to_thread(close)
     state.database.close()
 
 
@@ -60,6 +62,7 @@ def create(
     """
     app = FastAPI(title="hearten", version=__version__, lifespan=running, docs_url=None, redoc_url=None)
     database = Database(settings.database)
+    app.state.closing = []
     app.state.web = Web(
         settings=settings,
         database=database,
@@ -80,8 +83,10 @@ def create(
     return app
 
 
-def serving(settings: ServeSettings, supporter: StreamingSupporter) -> FastAPI:
+def serving(settings: "ServeSettings", supporter: StreamingSupporter) -> FastAPI:
     """The app of `hearten serve`: `supporter` on a page and behind an API."""
+    from hearten.serve.mount import mount
+
     app = create(settings.web, stages=SERVING)
     mount(app, settings, supporter)
     return app
@@ -94,5 +99,8 @@ def from_environment() -> FastAPI:
 
 def serving_from_environment() -> FastAPI:
     """The app of `hearten serve`, with the settings the command left in the environment."""
-    settings = ServeSettings.model_validate_json(os.environ[SERVE_VARIABLE])
+    from hearten.serve.mount import open_chain
+    from hearten.serve.settings import VARIABLE, ServeSettings
+
+    settings = ServeSettings.model_validate_json(os.environ[VARIABLE])
     return serving(settings, open_chain(settings))

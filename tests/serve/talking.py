@@ -44,7 +44,7 @@ class Scripted:
         for end in [match.end() for match in re.finditer(r"\S+", text)]:
             time.sleep(pause)
             yield Reply(text=text[:end], strategy=chosen, probabilities=beliefs)
-        yield Reply(text=text, strategy=chosen, probabilities=beliefs, details=_details(chosen))
+        yield Reply(text=text, strategy=chosen, probabilities=beliefs, details=_details())
 
     def _text(self, said: str, number: int) -> str:
         if "qscreen" in said:
@@ -56,30 +56,29 @@ class Scripted:
         return f"Reply {number}: it sounds as if you carry this alone. What weighs most right now?"
 
 
-def _details(chosen) -> dict:
+def _details() -> dict:
     raw = "unhelpful raw answer of the rater"
     return {
         "emotion": {"label": "sadness", "scores": {"sadness": 0.62, "anxiety": 0.21, "none": 0.1}},
-        "stage": chosen.stages[0],
         "verdicts": [FacetVerdict(facet="empathy", label="strong", helpful=True, raw=raw).model_dump()],
-        "links": ["input screen", {"name": "strategy"}, "output screen"],
         "candidates": ["a text that was not chosen"],
     }
 
 
-def server(folder: Path, supporter=None, *, at_once: int = 4, queue: int = 64, **page):
+def server(folder: Path, supporter=None, *, at_once=4, queue=64, region=None, **page):
     """The app of `hearten serve` with a scripted supporter inside the real chain."""
     from hearten.app import serving
-    from hearten.safety.chain import SafeSupporter
     from hearten.serve.keeping import PageSettings
+    from hearten.serve.links import LinksConfig, build
     from hearten.serve.settings import ServeSettings
     from hearten.web.settings import Settings
 
     web = Settings(
         database=f"sqlite:///{folder / 'web.sqlite'}", forms_per_minute=100_000, tries_per_minute=100_000
     )
-    settings = ServeSettings(web=web, at_once=at_once, queue=queue, page=PageSettings(**page))
-    return serving(settings, SafeSupporter(supporter or Scripted()))
+    links = LinksConfig(region=region)
+    settings = ServeSettings(web=web, links=links, at_once=at_once, queue=queue, page=PageSettings(**page))
+    return serving(settings, build(supporter or Scripted(), links))
 
 
 def main() -> None:

@@ -39,6 +39,12 @@ class Reply(Record):
     """Length-normalised log-probability of the text, where the supporter knows it."""
     details: dict[str, Any] | None = None
 
+    def noted(self, link: str, seconds: float = 0.0, **details: Any) -> "Reply":
+        """The reply with what one link of a chain found out, and what it took, in its `details`."""
+        before = self.details or {}
+        links = [*before.get("links", ()), {"name": link, "ms": round(1000 * seconds, 1)}]
+        return self.model_copy(update={"details": {**before, **details, "links": links}})
+
 
 class Prediction(Record):
     """A reply beside the gold turn it answers: one line of `predictions.jsonl`."""

@@ -9,18 +9,19 @@ unless its name was given.
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hearten.core.chat import ChatModel, Message, Sampling
+from hearten.core.chat import ChatModel, Message, Piece, Sampling
 from hearten.core.errors import Failure, UsageError, nearest
 from hearten.core.jsonl import read_lines, require_file
 from hearten.core.places import cache_folder
 from hearten.lm.embedded import embedded_folder, embedded_gguf, quiet_libraries
-from hearten.lm.engine import Engine
+from hearten.lm.engine import Engine, EngineConfig
+from hearten.lm.render import first_kept
 
 
 class EngineChat:
@@ -33,20 +34,34 @@ class EngineChat:
         self, messages: Sequence[Message], *, sampling: Sampling | None = None, n: int = 1
     ) -> list[str]:
         """`n` replies; with a seed, reply k uses seed + k."""
-        wanted, prompt = sampling or Sampling(), self._prompt(messages)
+        wanted = sampling or Sampling()
+        prompt = self._prompt(messages, wanted)
         return [self._engine.complete(prompt, reseeded(wanted, k)).strip() for k in range(n)]
 
     def stream(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Iterator[str]:
         """The reply piece by piece."""
-        return self._engine.stream(self._prompt(messages), sampling or Sampling())
+        wanted = sampling or Sampling()
+        return self._engine.stream(self._prompt(messages, wanted), wanted)
 
-    def _prompt(self, messages: Sequence[Message]) -> list[int]:
+    def pieces(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Generator[Piece]:
+        """The reply piece by piece, with what was read and written."""
+        wanted = sampling or Sampling()
+        return self._engine.pieces(self._prompt(messages, wanted), wanted)
+
+    def _prompt(self, messages: Sequence[Message], sampling: Sampling) -> list[int]:
+        """Ids of the chat; what leads it (the system's words) is kept, the oldest of the rest goes first."""
+        lead = next((n for n, one in enumerate(messages) if one.role != "system"), len(messages))
+        context = self._engine.context
+        room = context - min(sampling.max_tokens, context // 2) - len(self._ids(messages[:lead]))
+        first = lead + first_kept([len(self._ids([one])) for one in messages[lead:]], room, context // 4)
+        return self._ids([*messages[:lead], *messages[first:]], answer=True)
+
+    def _ids(self, messages: Sequence[Message], *, answer: bool = False) -> list[int]:
+        if not messages:
+            return []
         plain = [message.model_dump() for message in messages]
-        return list(
-            self._tokenizer.apply_chat_template(plain, add_generation_prompt=True, return_dict=True)[
-                "input_ids"
-            ]
-        )
+        template = self._tokenizer.apply_chat_template
+        return list(template(plain, add_generation_prompt=answer, return_dict=True)["input_ids"])
 
 
 class RemoteChat:
@@ -124,8 +139,8 @@ def _scripted_reply(file: Path, number: int, row: Any) -> str:
     return str(row["reply"])
 
 
-def open_chat_model(name: str) -> ChatModel:
-    """The chat model called `name` (see the module's first lines).
+def open_chat_model(name: str, engine: EngineConfig | None = None) -> ChatModel:
+    """The chat model called `name` (see the module's first lines); `engine` for those that run in one.
 
     Raises:
         UsageError: no such kind, file or key; Failure: the engine or its weights are missing.
@@ -134,13 +149,13 @@ def open_chat_model(name: str) -> ChatModel:
     if rest and kind in _KINDS:
         return _KINDS[kind](rest)
     if name == "embedded":
-        return _embedded()
+        return _embedded(engine)
     if Path(name).suffix == ".gguf":
         from hearten.lm.embedded import tokenizer_from_gguf
 
-        return EngineChat(name, Engine(require_file(Path(name))), tokenizer_from_gguf(Path(name)))
+        return EngineChat(name, Engine(require_file(Path(name)), engine), tokenizer_from_gguf(Path(name)))
     if (Path(name) / "config.json").is_file():
-        return _folder(Path(name))
+        return _folder(Path(name), engine)
     kinds = ["embedded", "FILE.gguf", "FOLDER", *(f"{kind}:…" for kind in _KINDS)]
     raise UsageError(f"unknown chat model '{name}'", fix=nearest(name, kinds))
 
@@ -157,14 +172,15 @@ _KINDS: dict[str, Callable[[str], ChatModel]] = {
 
 
 @cache
-def _embedded() -> ChatModel:
+def _embedded(engine: EngineConfig | None) -> ChatModel:
     from transformers import AutoTokenizer
 
     quiet_libraries()
-    return EngineChat("embedded", Engine(embedded_gguf()), AutoTokenizer.from_pretrained(embedded_folder()))
+    tokenizer = AutoTokenizer.from_pretrained(embedded_folder())
+    return EngineChat("embedded", Engine(embedded_gguf(), engine), tokenizer)
 
 
-def _folder(folder: Path) -> ChatModel:
+def _folder(folder: Path, engine: EngineConfig | None) -> ChatModel:
     """A Hugging Face folder, exported once to GGUF in the cache."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -175,7 +191,7 @@ def _folder(folder: Path) -> ChatModel:
     gguf = cache_folder("gguf") / f"{folder.resolve().name}-{_stamp(folder)}.gguf"
     if not gguf.is_file():
         export_gguf(AutoModelForCausalLM.from_pretrained(folder, local_files_only=True), tokenizer, gguf)
-    return EngineChat(str(folder), Engine(gguf), tokenizer)
+    return EngineChat(str(folder), Engine(gguf, engine), tokenizer)
 
 
 def _stamp(folder: Path) -> str:

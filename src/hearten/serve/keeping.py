@@ -27,10 +27,6 @@ class PageSettings(Config):
     """Days after its last message at which a kept conversation is removed."""
     minimum_age: Annotated[int, Field(ge=0)] = 18
     """The age a visitor confirms; 0 asks nothing."""
-    region: str | None = None
-    """Whose help lines come first, as `us`; a visitor can choose another."""
-    labels: str = "esconv"
-    """The label set of the supporter's strategies."""
     longest_message: Annotated[int, Field(ge=1)] = 4000
     """Characters of one message."""
     most_messages: Annotated[int, Field(ge=2)] = 2000

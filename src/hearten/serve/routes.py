@@ -21,6 +21,7 @@ from hearten.safety import notice
 from hearten.safety.resources import regions
 from hearten.serve.keeping import PageSettings
 from hearten.serve.lines import emergency, help_lines
+from hearten.serve.settings import ServeSettings
 from hearten.serve.speaking import Desk, News, Speaking
 from hearten.serve.store import Reader, Store, open_store
 from hearten.serve.talk import Message, Talk, as_text, now
@@ -41,8 +42,8 @@ Id = Annotated[str, Path(max_length=64)]
 @contextlib.asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[None]:
     """Open the store, and stop every reply before it is closed."""
-    settings = getattr(app.state, "page", PageSettings())
-    store = await asyncio.to_thread(open_store, settings)
+    settings: ServeSettings = app.state.serve
+    store = await asyncio.to_thread(open_store, settings.page)
     desk = Desk(app.state.host, store)
     app.state.chat_page = ChatPage(settings, store, desk)
     async with background(_purging(store)):
@@ -65,26 +66,28 @@ def chat(request: Request) -> HTMLResponse:
     """The page, the same for everybody; it asks for the visitor's own conversations by itself."""
     settings = chat_page(request).settings
     language = preferred(request, LANGUAGES)
+    words = web(request).pages.words(language)
     return page(
         request,
         "serve/chat.html",
         language=language,
-        settings=settings,
-        keeps=settings.keep is not None,
-        facts=_facts(settings, web(request).pages.words(language)),
-        emergency=emergency(settings.region, web(request).pages.words(language)),
+        keeping=settings.page,
+        minors=settings.links.minor,
+        facts=_facts(settings, words),
+        emergency=emergency(settings.links.region, words),
     )
 
 
-def _facts(settings: PageSettings, words: Words) -> dict[str, Any]:
+def _facts(settings: ServeSettings, words: Words) -> dict[str, Any]:
     """What the script needs: strategies, help lines and the limit of a message."""
     return {
         "strategies": [
             {"name": row.name, "short": row.abbreviation, "stages": row.stages, "text": row.definition}
             for row in label_set(settings.labels)
         ],
-        "regions": help_lines(settings.region, words),
-        "longest": settings.longest_message,
+        "regions": help_lines(settings.links.region, words),
+        "longest": settings.page.longest_message,
+        "minors": settings.links.minor,
     }
 
 
@@ -93,7 +96,7 @@ def people(request: Request, region: Annotated[str, Query(max_length=20)] = "") 
     """People to talk to, by region; needs no script."""
     settings, language = chat_page(request).settings, preferred(request, LANGUAGES)
     words = web(request).pages.words(language)
-    rows = help_lines(settings.region, words)
+    rows = help_lines(settings.links.region, words)
     chosen = region if region in regions() else rows[0]["code"]
     return page(request, "serve/people.html", language=language, regions=rows, chosen=chosen)
 
@@ -137,7 +140,7 @@ async def say(request: Request, reader: Visitor, form: Form) -> StreamingRespons
     """
     here = chat_page(request)
     talk = await asyncio.to_thread(_talk_for, here, reader, form)
-    message = _spoken(here.settings, talk, form)
+    message = _spoken(here.settings.page, talk, form)
     await here.desk.stop(talk.id)
     await _keep(here, reader, talk.id, message)
     return await _answer(here, reader, talk.id, message.id, saved=True)
@@ -249,7 +252,7 @@ def _talk_for(here: ChatPage, reader: Reader, form: Any) -> Talk:
         return _own(here, reader, talk_id)
     if not 16 <= len(talk_id) <= 64 or not talk_id.isalnum():
         raise HTTPException(422, "a new conversation has an id of 16 to 64 letters and digits")
-    if len(here.store.talks(reader.owner)) >= here.settings.most_talks:
+    if len(here.store.talks(reader.owner)) >= here.settings.page.most_talks:
         raise HTTPException(409, "too many conversations: delete some")
     begun = Talk(id=talk_id, label_set=here.settings.labels, created=now(), updated=now())
     if not here.store.begin(reader.owner, begun):

@@ -10,7 +10,9 @@ from typing import Annotated
 from pydantic import Field
 
 from hearten.core.config import Config
+from hearten.lm.engine import EngineConfig
 from hearten.serve.keeping import PageSettings
+from hearten.serve.links import LinksConfig
 from hearten.web.settings import Settings
 
 VARIABLE = "HEARTEN_SERVE"
@@ -22,13 +24,25 @@ class ServeSettings(Config):
     web: Settings = Settings()
     model: str = "embedded"
     """A run folder or the name of a chat model."""
-    at_once: Annotated[int, Field(ge=1)] = 4
+    labels: str = "esconv"
+    """The label set of its strategies."""
+    engine: EngineConfig = EngineConfig(context=2048, slots=16)
+    links: LinksConfig = LinksConfig()
+    at_once: Annotated[int, Field(ge=1)] = 16
     """Replies that are made at the same time."""
     queue: Annotated[int, Field(ge=0)] = 64
     """Requests that may wait; one more is told to come back later."""
     keys: Path | None = None
     """The file of hashed API keys; without it the API answers this machine alone."""
+    requests_per_minute: Annotated[float, Field(gt=0)] = 60
+    """Requests that one key (or one address, without keys) may send in the long run."""
+    notices: bool = True
+    """The API's first reply says that this is an AI, and so does one now and then; off for a caller that
+    tells people itself.
+    """
+    longest_message: Annotated[int, Field(ge=1)] = 20_000
+    """Characters of one message."""
+    most_messages: Annotated[int, Field(ge=1)] = 500
+    """Messages of one conversation."""
     page: PageSettings = PageSettings()
     """How the chat page treats what people write."""
-    region: str | None = None
-    """Where the people are whose help lines are named, as `us`; asked for in the chat when not known."""

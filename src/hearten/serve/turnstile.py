@@ -33,9 +33,9 @@ class Ticket:
     async def positions(self) -> AsyncIterator[int]:
         """Every position while waiting; ends when let in."""
         while not self.admitted:
+            self._moved.clear()
             yield self.position
             await self._moved.wait()
-            self._moved.clear()
 
 
 class Turnstile:

@@ -12,7 +12,7 @@ from typing import Annotated, cast
 from fastapi import Depends, HTTPException, Request, Response
 from starlette.requests import HTTPConnection
 
-from hearten.serve.keeping import PageSettings
+from hearten.serve.settings import ServeSettings
 from hearten.serve.speaking import Desk
 from hearten.serve.store import Reader, Store
 from hearten.web.identity import new_token, token_hash
@@ -26,7 +26,7 @@ DAY = 86_400.0
 class ChatPage:
     """What the page's routes reach."""
 
-    settings: PageSettings
+    settings: ServeSettings
     store: Store
     desk: Desk
 
@@ -68,5 +68,5 @@ def admit(request: Request, response: Response, at: float) -> None:
     here = chat_page(request)
     token = request.cookies.get(COOKIE) or new_token()
     here.store.admit(token_hash(token), at)
-    days = here.settings.keep_days if here.settings.keep else None
+    days = here.settings.page.keep_days if here.settings.page.keep else None
     set_cookie(request, response, COOKIE, token, days=days, samesite="strict")

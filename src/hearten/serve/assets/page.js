@@ -6,6 +6,7 @@ import { Refused, events, get, newId, post } from "./server.js";
 import { chat, count, facts, fill, live, make, moment, part } from "./words.js";
 
 const text = part("text"), scroll = part("scroll"), UNSENT = "hearten-unsent", DRAFT = "hearten-draft", CHIPS = "hearten-chips";
+const reminder = facts.minors ? live.reminder_minors : live.reminder;
 let talk = fresh(), talks = [], writing = false, stopping = false, pause = 500, timer = 0;
 
 function fresh() { return { id: newId(), head: null, messages: [], unknown: true }; }
@@ -111,7 +112,7 @@ async function converse(address, fields) {
 function happen(news) {
   const low = isLow();
   if (news.kind === "saved") { sessionStorage.removeItem(UNSENT); talk.unknown = false; put(news.message); show(); refreshList(); }
-  else if (news.kind === "notice") { part("talk").append(make("li", { class: "system", text: live.reminder })); hear(live.reminder); }
+  else if (news.kind === "notice") { part("talk").append(make("li", { class: "system", text: reminder })); hear(reminder); }
   else if (news.kind === "waiting") waiting(news.position);
   else if (news.kind === "reply") { if (!stopping) tell(live.writing); grow(news.message); }
   else ends[news.kind]?.(news);

@@ -33,12 +33,14 @@ function place() {
 function draw() {
   const row = regions.get(place());
   for (const select of document.querySelectorAll("select.regions")) select.value = row.code;
-  part("care-lines").replaceChildren(...row.lines.filter((line) => line.topic === "crisis").map(listed), emergency(row));
+  part("care-lines").replaceChildren(...row.lines.filter((line) => line.topic === topic(row)).map(listed), emergency(row));
   part("care-more").href = `/people?region=${encodeURIComponent(row.code)}&lang=${document.documentElement.lang}`;
   const young = row.lines.filter((line) => line.topic === "minor");
   part("young-lines").replaceChildren(make("ul", { class: "plain" }, ...(young.length ? young : row.lines.filter((line) => line.topic === "crisis")).map(listed), emergency(row)));
 }
 
+// Minors are shown their own lines where the region has some.
+function topic(row) { return facts.minors && row.lines.some((line) => line.topic === "minor") ? "minor" : "crisis"; }
 function emergency(row) { return make("li", {}, `${people.emergency}: `, ...reached(row.emergency)); }
 function listed(line) {
   const always = line.always ? [" ", make("span", { class: "soft", text: `(${people.always})` })] : [];
