@@ -51,7 +51,7 @@ function safety(seen) {
   return [heading(why.safety), make("p", { text: lines.join(" ") })];
 }
 
-function heading(text) { return make("h3", { text }); }
+function heading(text) { return make("h2", { text }); }
 
 // Label, bar and percentage of every name, the largest first.
 function bars(shares, marked) {
