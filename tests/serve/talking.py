@@ -1,7 +1,7 @@
 """A supporter with a script and a temper for the page's tests, and the app of `hearten serve` round it.
 
-What the seeker says chooses what happens: `qslow` waits between words, `qbroken` fails, `qscreen` says what
-the output screen must take out. The host, the chain and the app are the real ones; run as a program, this
+What the seeker says chooses what happens: at `slowly` it waits between words, at `thunder` it fails, at
+`marmalade` it says what the output screen must take out, at `brackets` it answers with markup. The host, the chain and the app are the real ones; run as a program, this
 file is a server for the browser tests: `talking.py PORT [KEEP KEY_FILE]`.
 """
 
@@ -15,6 +15,12 @@ from hearten.core.conversation import Conversation
 from hearten.core.records import FacetVerdict, Reply
 from hearten.core.taxonomy import label_set
 
+OPENINGS = (
+    "You have been holding on to this for a while.",
+    "It sounds as if you carry this alone.",
+    "That is a lot for one day.",
+    "I can hear how much this matters to you.",
+)
 UNSAFE = "You should stop taking your pills tonight."
 HARM = '<img src=x onerror=alert(1)> <script>alert(2)</script> & "quoted" {{ 7 * 7 }}'
 
@@ -37,9 +43,9 @@ class Scripted:
         strategies = label_set(conversation.label_set).strategies
         chosen = strategy or strategies[len(conversation.turns) // 2 % 3]
         beliefs = {row.name: 0.3 if row == chosen else 0.1 for row in strategies}
-        text, pause = self._text(said, len(self.heard)), 0.25 if "qslow" in said else self.pause
+        text, pause = self._text(said, len(self.heard)), 0.25 if "slowly" in said else self.pause
         yield Reply(text="", strategy=chosen, probabilities=beliefs)
-        if "qbroken" in said:
+        if "thunder" in said:
             raise RuntimeError("the engine is gone")
         for end in [match.end() for match in re.finditer(r"\S+", text)]:
             time.sleep(pause)
@@ -47,13 +53,13 @@ class Scripted:
         yield Reply(text=text, strategy=chosen, probabilities=beliefs, details=_details())
 
     def _text(self, said: str, number: int) -> str:
-        if "qscreen" in said:
+        if "marmalade" in said:
             return f"That sounds hard to carry. {UNSAFE} What would help tonight?"
-        if "qharm" in said:
+        if "brackets" in said:
             return f"You wrote this. {HARM} What does it mean?"
-        if "qslow" in said:
+        if "slowly" in said:
             return "That sounds heavy. " * 3 + "You kept going all the same. What weighs most right now?"
-        return f"Reply {number}: it sounds as if you carry this alone. What weighs most right now?"
+        return f"{OPENINGS[number % len(OPENINGS)]} What weighs most right now?"
 
 
 def _details() -> dict:

@@ -111,7 +111,7 @@ def test_every_state_is_clear_at_two_widths(browser, server):
     page.click("#young-back")
     page.click("#accept")
     me.look("empty")
-    assert me.talk("I had a long day at work and I cannot stop thinking about it.").startswith("Reply 1")
+    assert me.talk("I had a long day at work and I cannot stop thinking about it.").endswith("right now?")
     page.check("#chips")
     page.check(".stars input[value='4']", force=True)
     page.click(".theirs .why")
@@ -122,14 +122,14 @@ def test_every_state_is_clear_at_two_widths(browser, server):
     )
     me.look("why")
     page.click(".theirs .why")
-    me.say("Could you answer qslow this time?")
+    me.say("Can we go slowly through it?")
     page.wait_for_selector(".growing")
     me.look("streaming")
     page.click("#stop")
     me.state("Stopped")
     assert "[stopped]" in me.until_done()
     me.look("stopped")
-    me.say("qbroken, I think.")
+    me.say("There was thunder all night.")
     me.state("Something went wrong")
     me.look("error")
     page.click("#new")
@@ -139,7 +139,7 @@ def test_every_state_is_clear_at_two_widths(browser, server):
     assert page.get_attribute("#care-lines a", "href") == "tel:116123"
     me.look("care")
     assert page.is_enabled("#text")
-    assert "Reply" in me.talk("I do not know what to do.")
+    assert "weighs most" in me.talk("I do not know what to do.")
     assert page.is_visible("#care")
     page.emulate_media(color_scheme="dark")
     me.look("care-dark")
@@ -213,7 +213,7 @@ def test_by_keyboard_alone_on_a_phone(browser, server):
     reply = me.until_done()
     assert page.inner_text("#heard") == f"The AI says: {reply}"
     assert page.evaluate("document.activeElement.id") == "text"
-    page.keyboard.type("And qslow now.")
+    page.keyboard.type("And slowly now.")
     page.keyboard.press("Enter")
     page.wait_for_selector(".growing")
     page.keyboard.press("Escape")
@@ -248,9 +248,9 @@ def test_queue_busy_and_offline(browser, server):
     for one in people:
         one.enter()
     for one in people[:2]:
-        one.say("Please answer qslow.")
+        one.say("Please answer slowly.")
         one.page.wait_for_selector(".growing")
-    people[2].say("Please answer qslow, I can wait.")
+    people[2].say("Please answer slowly, I can wait.")
     people[2].state("You are number 1 in line")
     people[3].say("Nobody has time for me.")
     people[3].state("Trying again in")
@@ -258,7 +258,7 @@ def test_queue_busy_and_offline(browser, server):
     people[3].look("busy")
     assert "What weighs most" in people[2].until_done()
     people[3].page.wait_for_selector("#send:not([hidden])")
-    assert "Reply" in people[3].until_done(), "it tries again by itself"
+    assert "weighs most" in people[3].until_done(), "it tries again by itself"
     me = people[0]
     me.until_done()
     me.context.set_offline(True)
@@ -266,7 +266,7 @@ def test_queue_busy_and_offline(browser, server):
     me.state("No connection to the server")
     me.look("offline")
     me.context.set_offline(False)
-    assert "Reply" in me.until_done()
+    assert "weighs most" in me.until_done()
     assert me.said().count("Does this arrive?") == 1
 
 
@@ -276,11 +276,11 @@ def test_harmful_text_is_shown_as_text_and_only_screened_text_is_shown(browser, 
     me.page.on("response", lambda answer: received.append(answer.url))
     me.page.on("dialog", lambda dialog: me.faults.append(dialog.message))
     me.enter()
-    reply = me.talk("qharm <img src=x onerror=alert(9)><script>alert(8)</script>")
+    reply = me.talk("brackets <img src=x onerror=alert(9)><script>alert(8)</script>")
     assert "<script>alert(2)</script>" in reply
     assert "<script>alert(8)" in me.said()[0]
     assert me.page.locator("#talk img, #talk script").count() == 0
-    assert "carry" in me.talk("qscreen")
+    assert "carry" in me.talk("marmalade")
     assert UNSAFE not in me.page.content()
     me.page.click(".theirs:last-child .why")
     assert "Something was not right to say" in me.page.inner_text(".theirs:last-child .because")
@@ -326,7 +326,7 @@ def test_a_killed_server_loses_no_kept_conversation(browser, mortal):
     me = person(browser, mortal)
     me.enter()
     first = me.talk("Keep this, please.")
-    me.say("And answer this qslow.")
+    me.say("And answer this slowly.")
     me.page.wait_for_selector(".growing:has-text('That sounds heavy.')")
     shown = me.page.inner_text(".growing .words")
     mortal.kill()
@@ -334,14 +334,14 @@ def test_a_killed_server_loses_no_kept_conversation(browser, mortal):
     me.page.fill("#text", "I write on while nobody is there.")
     mortal.start(keep=True)
     me.state("The connection broke off")
-    assert me.said() == ["Keep this, please.", "And answer this qslow."]
+    assert me.said() == ["Keep this, please.", "And answer this slowly."]
     kept = me.replies()
     assert kept[0] == first
     assert kept[1].startswith(shown)
     assert kept[1].endswith("[stopped]")
     assert me.page.input_value("#text") == "I write on while nobody is there."
     me.page.click("#send")
-    assert "Reply" in me.until_done()
+    assert "weighs most" in me.until_done()
     raw = b"".join(path.read_bytes() for path in mortal.folder.glob("chats.sqlite*"))
     assert b"Keep this" not in raw
     me.page.reload()

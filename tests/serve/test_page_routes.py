@@ -94,7 +94,7 @@ def test_a_message_is_kept_before_its_reply_begins_and_the_reply_grows(app):
     assert kinds[-1] == "done"
     assert set(kinds[1:-1]) <= {"reply", "beat"}
     last = told[-1]["message"]
-    assert last["text"].startswith("Reply 1: it sounds")
+    assert last["text"].startswith("It sounds")
     assert last["stopped"] is False
     assert last["parent"] == told[0]["message"]["id"]
     assert last["why"]["probabilities"]["Question"] == 0.3
@@ -131,7 +131,7 @@ def test_the_same_message_sent_twice_is_kept_once(app):
 def test_stop_keeps_what_was_shown(run):
     app = run(Scripted(0.1))
     me, shown = Visitor(app), []
-    answering = threading.Thread(target=lambda: shown.extend(me.say("Please go qslow.")))
+    answering = threading.Thread(target=lambda: shown.extend(me.say("Please go slowly.")))
     answering.start()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and not any("stopped" in str(row) for row in _replies(me)):
@@ -153,13 +153,13 @@ def _replies(me) -> list[dict]:
 
 def test_a_reply_that_fails_keeps_the_message(app):
     me = Visitor(app)
-    told = me.say("qbroken")
+    told = me.say("thunder")
     assert [row["kind"] for row in told] == ["saved", "failed"]
-    assert [row["text"] for row in me.talk()["messages"]] == ["qbroken"]
+    assert [row["text"] for row in me.talk()["messages"]] == ["thunder"]
 
 
 def test_a_failed_reply_leaves_no_words_in_the_log(app, caplog):
-    Visitor(app).say("qbroken, my private words")
+    Visitor(app).say("thunder, my private words")
     assert "RuntimeError" in caplog.text
     assert "private words" not in caplog.text
 
@@ -171,7 +171,7 @@ def test_queue_and_busy_are_told(run):
     for number, person in enumerate(people):
 
         def speak(person=person, number=number):
-            told[number] = person.say("Please go qslow.")
+            told[number] = person.say("Please go slowly.")
 
         threads.append(threading.Thread(target=speak))
         threads[-1].start()
@@ -183,11 +183,11 @@ def test_queue_and_busy_are_told(run):
     assert told[1][-1]["kind"] == "done"
     assert told[2][-1]["kind"] == "busy"
     assert told[2][-1]["retry_after"] >= 1
-    assert [row["text"] for row in people[2].talk()["messages"]] == ["Please go qslow."]
+    assert [row["text"] for row in people[2].talk()["messages"]] == ["Please go slowly."]
 
 
 def test_only_screened_text_reaches_the_browser(app):
-    answer = Visitor(app).post("/talks/say", talk="c" * 20, id="message01", text="qscreen")
+    answer = Visitor(app).post("/talks/say", talk="c" * 20, id="message01", text="marmalade")
     assert "That sounds hard to carry." in answer.text
     assert UNSAFE not in answer.text
     assert "pills" not in answer.text
@@ -233,7 +233,7 @@ def test_stars_export_search_and_deletion(app):
 def test_deleting_while_a_reply_is_written_leaves_nothing(run):
     app = run(Scripted(0.1))
     me = Visitor(app)
-    answering = threading.Thread(target=lambda: me.say("Please go qslow."))
+    answering = threading.Thread(target=lambda: me.say("Please go slowly."))
     answering.start()
     time.sleep(1)
     assert me.post("/talks/delete").json() == {"deleted": 1}
@@ -345,7 +345,7 @@ def test_no_script_of_the_page_speaks_to_anybody_else_or_writes_html():
 
 def test_text_travels_as_text(app):
     me = Visitor(app)
-    me.say("qharm " + HARM)
+    me.say("brackets " + HARM)
     shown = me.talk()["messages"]
     assert all("<script>alert(2)" in row["text"] for row in shown)
     answer = me.http.get(f"/talks/{me.first}")

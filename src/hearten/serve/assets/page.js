@@ -7,7 +7,7 @@ import { chat, count, facts, fill, live, make, moment, part } from "./words.js";
 
 const text = part("text"), scroll = part("scroll"), UNSENT = "hearten-unsent", DRAFT = "hearten-draft", CHIPS = "hearten-chips";
 const reminder = facts.minors ? live.reminder_minors : live.reminder;
-let talk = fresh(), talks = [], writing = false, stopping = false, pause = 500, timer = 0;
+let talk = fresh(), talks = [], writing = false, stopping = false, pause = 500, timer = 0, atEnd = true;
 
 function fresh() { return { id: newId(), head: null, messages: [], unknown: true }; }
 function path() {
@@ -306,7 +306,7 @@ part("open-side").addEventListener("click", openSide);
 part("close-side").addEventListener("click", closeSide);
 part("latest").addEventListener("click", () => { toLatest(); text.focus(); });
 part("earlier").addEventListener("click", () => { const high = scroll.scrollHeight; showEarlier(); show(); scroll.scrollTop += scroll.scrollHeight - high; });
-scroll.addEventListener("scroll", () => { part("latest").hidden = isLow(); });
+scroll.addEventListener("scroll", () => { atEnd = isLow(); part("latest").hidden = atEnd; });
 document.addEventListener("keydown", (event) => { if (event.key !== "Escape" || part("sure").open) return; if (writing) stop(); else closeSide(); });
 for (const button of part("empty").querySelectorAll("button")) button.addEventListener("click", () => { text.value = button.textContent; remember(); fit(); text.focus(); });
 let searching = 0;
@@ -319,7 +319,7 @@ part("younger")?.addEventListener("click", () => { only("young"); part("young-ti
 part("young-back").addEventListener("click", () => { only("first"); part("first-title").focus(); });
 window.addEventListener("online", reconnectSoon);
 function reconnectSoon() { if (part("state-text").textContent === live.offline) reconnect(); }
-new ResizeObserver(() => { if (isLow()) toLatest(); }).observe(scroll);
+new ResizeObserver(() => { if (atEnd) toLatest(); }).observe(scroll);
 
 chips();
 startPeople();
