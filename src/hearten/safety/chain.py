@@ -26,7 +26,7 @@ from hearten.core.supporter import Adjustable, StreamingSupporter, Supporter, Wi
 from hearten.core.taxonomy import Strategy
 from hearten.safety import notice
 from hearten.safety.care import Care, walk, words
-from hearten.safety.output import Verdict, fallback, inspect
+from hearten.safety.output import Verdict, fallback, inspect, safe_start
 from hearten.safety.seen import Seen
 
 FINISHED = re.compile(r"[.!?…]+[\"'”’)]*(?=\s)")
@@ -73,8 +73,9 @@ class SafeSupporter:
     def stream(self, conversation: Conversation, *, strategy: Strategy | None = None) -> Iterator[Reply]:
         """The reply as it grows, a screened sentence at a time; what was shown is never taken back.
 
-        The inner supporter is cut off at its first sentence that must not be said; if that is the very
-        first one, it is asked again as `reply` does.
+        Of the first sentence the words are shown as soon as nothing forbidden could begin with them. The
+        inner supporter is cut off at its first sentence that must not be said; if nothing was shown by then,
+        it is asked again as `reply` does.
         """
         begun = self._begin(conversation, strategy)
         if begun.own is not None:
@@ -82,19 +83,28 @@ class SafeSupporter:
             return
         shown, last = "", Reply(text="")
         for last in self._inner_stream(conversation, begun.strategy):
-            whole = _whole_sentences(last.text)
-            if self.settings.screen_output and whole != shown and not begun.inspect(whole).clean:
+            ready = self._ready(last.text, shown, begun)
+            if ready is None:
                 break
-            shown = whole
+            shown = ready
             yield last.model_copy(update={"text": begun.first + shown})
         verdict = begun.inspect(last.text) if self.settings.screen_output else _unscreened(last.text)
         if verdict.clean and last.text:
             yield _finished(last, verdict, begun)
         elif shown:
             self.counts.update([*(f"output:{kind}" for kind in verdict.kinds), "output:rewritten"])
-            yield _finished(last.model_copy(update={"text": shown}), verdict, begun)
+            yield _finished(last.model_copy(update={"text": _closed(shown, begun)}), verdict, begun)
         else:
             yield _finished(*self._screened(conversation, last, begun), begun)
+
+    def _ready(self, text: str, shown: str, begun: "_Begun") -> str | None:
+        """How much of a growing text can be shown; None when its next sentence must not be."""
+        if not self.settings.screen_output:
+            return text
+        whole = _whole_sentences(text)
+        if not whole:
+            return max(shown, begun.safe_start(text), key=len)
+        return shown if whole == shown else whole if begun.inspect(whole).clean else None
 
     def _begin(self, conversation: Conversation, strategy: Strategy | None) -> "_Begun":
         """What is known before the inner supporter is asked: the care path, and whether the reply is the
@@ -202,6 +212,12 @@ class _Begun:
         self.inspecting += time.perf_counter() - start
         return verdict
 
+    def safe_start(self, text: str) -> str:
+        start = time.perf_counter()
+        words = safe_start(text)
+        self.inspecting += time.perf_counter() - start
+        return words
+
     def answer(self, text: str) -> Reply:
         return Reply(text=text).noted("screen input", self.screening, safety=_seen(self.care))
 
@@ -222,6 +238,13 @@ def _whole_sentences(text: str) -> str:
     """`text` up to its last finished sentence."""
     ends = [match.end() for match in FINISHED.finditer(text)]
     return text[: ends[-1]].rstrip() if ends else ""
+
+
+def _closed(shown: str, begun: _Begun) -> str:
+    """What was shown, as the end of a reply: a sentence that was broken off is left, and another said."""
+    if FINISHED.search(f"{shown} "):
+        return shown
+    return f"{shown.rstrip(' ,;:-')}… {fallback(len(begun.before), ' '.join(begun.before))}"
 
 
 def _asked(conversation: Conversation) -> bool:
