@@ -1,8 +1,9 @@
 """A supporter with a script and a temper for the page's tests, and the app of `hearten serve` round it.
 
 What the seeker says chooses what happens: at `slowly` it waits between words, at `thunder` it fails, at
-`marmalade` it says what the output screen must take out, at `brackets` it answers with markup. The host, the chain and the app are the real ones; run as a program, this
-file is a server for the browser tests: `talking.py PORT [KEEP KEY_FILE]`.
+`marmalade` it says what the output screen must take out, at `brackets` it answers with markup. The host, the
+chain and the app are the real ones; run as a program, this file is a server for the browser tests:
+`talking.py PORT [KEEP KEY_FILE]`.
 """
 
 import re

@@ -318,6 +318,21 @@ def test_the_cookie_is_strict_and_ends_with_the_session_unless_conversations_are
     assert f"max-age={3 * 86_400}" in cookie
 
 
+def test_a_cookie_we_do_not_know_is_not_taken_over(app):
+    me = Visitor(app, accept=False)
+    me.http.cookies.set("hearten_talk", "put-there-by-somebody-else")
+    given = me.post("/talks/accept").headers["set-cookie"]
+    assert "put-there" not in given
+    again = me.post("/talks/accept").headers["set-cookie"]
+    assert again.split(";")[0] == given.split(";")[0]
+
+
+def test_the_cookie_lives_as_long_as_what_is_kept(run, tmp_path):
+    app = run(keep=tmp_path / "kept.sqlite", key_file=tmp_path / "keys" / "k", keep_days=3)
+    assert "max-age=259200" in Visitor(app).get("/talks").headers["set-cookie"].lower()
+    assert "set-cookie" not in Visitor(run()).get("/talks").headers
+
+
 def test_the_page_is_the_same_for_everybody_and_closed_to_other_sites(app):
     me = Visitor(app)
     me.say("My secret.")

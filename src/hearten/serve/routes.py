@@ -25,7 +25,7 @@ from hearten.serve.settings import ServeSettings
 from hearten.serve.speaking import Desk, News, Speaking
 from hearten.serve.store import Reader, Store, open_store
 from hearten.serve.talk import Message, Talk, as_text, now
-from hearten.serve.visitor import ChatPage, Visitor, admit, chat_page, known
+from hearten.serve.visitor import ChatPage, Visitor, admit, chat_page, known, stay
 from hearten.web.background import background
 from hearten.web.guard import Form, fields
 from hearten.web.identity import new_token
@@ -109,9 +109,13 @@ def accept(request: Request, response: Response, form: Form) -> dict[str, Any]:
 
 
 @router.get("/talks")
-def talks(request: Request, q: Annotated[str, Query(max_length=200)] = "") -> dict[str, Any]:
+def talks(
+    request: Request, response: Response, q: Annotated[str, Query(max_length=200)] = ""
+) -> dict[str, Any]:
     """The visitor's conversations, the latest first, or those that mention `q`."""
     reader = known(request)
+    if reader is not None:
+        stay(request, response)
     found = chat_page(request).store.talks(reader.owner) if reader else []
     wanted = q.strip()
     rows = [

@@ -64,9 +64,23 @@ Visitor = Annotated[Reader, Depends(visitor)]
 
 
 def admit(request: Request, response: Response, at: float) -> None:
-    """Give a browser its cookie, and remember that it has read the first screen."""
-    here = chat_page(request)
-    token = request.cookies.get(COOKIE) or new_token()
-    here.store.admit(token_hash(token), at)
-    days = here.settings.page.keep_days if here.settings.page.keep else None
-    set_cookie(request, response, COOKIE, token, days=days, samesite="strict")
+    """Give a browser its cookie, and remember that it has read the first screen.
+
+    A cookie that we do not know is not taken over: somebody else may have put it there.
+    """
+    token = request.cookies[COOKIE] if known(request) else new_token()
+    chat_page(request).store.admit(token_hash(token), at)
+    _give(request, response, token)
+
+
+def stay(request: Request, response: Response) -> None:
+    """Let the cookie of a visitor who is here live as long as what they write from now on."""
+    if chat_page(request).settings.page.keep:
+        _give(request, response, request.cookies[COOKIE])
+
+
+def _give(request: Request, response: Response, token: str) -> None:
+    page = chat_page(request).settings.page
+    set_cookie(
+        request, response, COOKIE, token, days=page.keep_days if page.keep else None, samesite="strict"
+    )
