@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 Model = Annotated[
     str, typer.Argument(metavar="[RUN|MODEL]", help="run folder, embedded, FILE.gguf, FOLDER, openai:MODEL")
 ]
+Keep = Annotated[Path | None, typer.Option(help="keep the page's conversations in this file, encrypted")]
+KeyFile = Annotated[
+    Path | None, typer.Option(help="with --keep: its key, if not in the configuration folder")
+]
 
 
 def chat(
@@ -75,13 +79,9 @@ def serve(
     ] = False,
     emotion: Annotated[str | None, typer.Option(help="read the seeker's emotion with this detector")] = None,
     notices: Annotated[bool, typer.Option(help="the API's first reply says that it is an AI")] = True,
-    keep: Annotated[
-        Path | None, typer.Option(help="keep the page's conversations in this file, encrypted")
-    ] = None,
+    keep: Keep = None,
     keep_days: Annotated[int, typer.Option(min=1, help="days after which they are removed")] = 30,
-    key_file: Annotated[
-        Path | None, typer.Option(help="with --keep: its key, if not in the configuration folder")
-    ] = None,
+    key_file: KeyFile = None,
     minimum_age: Annotated[int, typer.Option(min=0, help="what visitors confirm; 0 asks nothing")] = 18,
     secure: Annotated[bool, typer.Option(help="behind HTTPS: cookies are sent over it only")] = False,
     trust_proxy: Annotated[bool, typer.Option(help="clients' addresses come from one's own proxy")] = False,

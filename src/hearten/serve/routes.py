@@ -146,8 +146,9 @@ async def say(request: Request, reader: Visitor, form: Form) -> StreamingRespons
     talk = await asyncio.to_thread(_talk_for, here, reader, form)
     message = _spoken(here.settings.page, talk, form)
     await here.desk.stop(talk.id)
-    await _keep(here, reader, talk.id, message)
-    return await _answer(here, reader, talk.id, message.id, saved=True)
+    if not await asyncio.to_thread(here.store.put, reader.owner, talk.id, message):
+        raise HTTPException(404, "no such conversation")
+    return await _answer(here, reader, talk.after(message), message, saved=True)
 
 
 @router.post("/talks/{talk_id}/reply", openapi_extra=fields("to"))
@@ -158,7 +159,7 @@ async def reply(request: Request, reader: Visitor, talk_id: Id, form: Form) -> S
     message = _message(talk, form.get("to", ""))
     if message.speaker is not Role.SEEKER:
         raise HTTPException(422, "only what the visitor said is answered")
-    return await _answer(here, reader, talk_id, message.id)
+    return await _answer(here, reader, talk, message)
 
 
 @router.post("/talks/{talk_id}/stop", openapi_extra=fields())
@@ -252,8 +253,10 @@ def _talk_for(here: ChatPage, reader: Reader, form: Any) -> Talk:
     The page chooses the id of a new conversation, so that a first message that is sent twice begins one.
     """
     talk_id = form.get("talk", "")
-    if form.get("parent", "") or here.store.talk(reader.owner, talk_id):
-        return _own(here, reader, talk_id)
+    if (found := here.store.talk(reader.owner, talk_id)) is not None:
+        return found
+    if form.get("parent", ""):
+        raise HTTPException(404, "no such conversation")
     if not 16 <= len(talk_id) <= 64 or not talk_id.isalnum():
         raise HTTPException(422, "a new conversation has an id of 16 to 64 letters and digits")
     if len(here.store.talks(reader.owner)) >= here.settings.page.most_talks:
@@ -277,20 +280,14 @@ def _spoken(settings: PageSettings, talk: Talk, form: Any) -> Message:
     return talk.find(name) or message
 
 
-async def _keep(here: ChatPage, reader: Reader, talk_id: str, message: Message) -> None:
-    if not await asyncio.to_thread(here.store.put, reader.owner, talk_id, message):
-        raise HTTPException(404, "no such conversation")
-
-
 async def _answer(
-    here: ChatPage, reader: Reader, talk_id: str, to: str, *, saved: bool = False
+    here: ChatPage, reader: Reader, talk: Talk, to: Message, *, saved: bool = False
 ) -> StreamingResponse:
-    talk = await asyncio.to_thread(_own, here, reader, talk_id)
-    before = [News(kind="saved", talk=talk_id, message=talk.find(to))] if saved else []
+    before = [News(kind="saved", talk=talk.id, message=to)] if saved else []
     if notice.due(now() - reader.noticed):
         await asyncio.to_thread(here.store.remind, reader.owner, now())
         before.append(News(kind="notice"))
-    speaking = await here.desk.speak(reader.owner, talk, to, f"r{new_token()[:20]}")
+    speaking = await here.desk.speak(reader.owner, talk, to.id, f"r{new_token()[:20]}")
     return StreamingResponse(_events(before, speaking), media_type="text/event-stream")
 
 

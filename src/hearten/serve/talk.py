@@ -77,6 +77,11 @@ class Talk(Record):
             if message.id not in parents and message.id != self.head:
                 yield message.id
 
+    def after(self, message: Message) -> "Talk":
+        """The talk after `message` was said, or said again."""
+        others = tuple(one for one in self.messages if one.id != message.id)
+        return self.model_copy(update={"messages": (*others, message), "head": message.id})
+
     @property
     def title(self) -> str:
         """The first words of the shown branch."""
