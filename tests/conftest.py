@@ -16,6 +16,9 @@ from browsing import axe_file, chromium
 from hearten.core.conversation import Conversation
 from hearten.core.protocol import examples, protocol
 from hearten.core.taxonomy import label_set
+from hearten.lm.waiting import sleep_soon
+
+sleep_soon()  # before any test imports torch
 
 
 @pytest.fixture

@@ -66,9 +66,7 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
         "evaluate": Verb(
             "recall and false alarms of the crisis screen, by kind", "hearten.safety.command:evaluate"
         ),
-        "suite": Verb(
-            "scripted seekers against a supporter, judged by rubric", "hearten.serve.safety_suite:suite"
-        ),
+        "suite": Verb("seekers against a supporter, judged by rubric", "hearten.serve.safety_suite:suite"),
     },
     "chat": Verb("talk to a run or a model in the terminal", "hearten.serve.command:chat"),
     "serve": Verb("a page to talk on and an OpenAI-compatible API", "hearten.serve.command:serve"),

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hearten.lm.waiting import sleep_soon
+
 if TYPE_CHECKING:
     from hearten.serve.settings import ServeSettings
 
+sleep_soon()  # before a command imports torch
 Model = Annotated[
     str, typer.Argument(metavar="[RUN|MODEL]", help="run folder, embedded, FILE.gguf, FOLDER, openai:MODEL")
 ]
