@@ -1,9 +1,9 @@
 """A supporter with a script and a temper for the page's tests, and the app of `hearten serve` round it.
 
-What the seeker says chooses what happens: at `slowly` it waits between words, at `thunder` it fails, at
-`marmalade` it says what the output screen must take out, at `brackets` it answers with markup. The host, the
-chain and the app are the real ones; run as a program, this file is a server for the browser tests:
-`talking.py PORT [KEEP KEY_FILE]`.
+What the seeker says chooses what happens: at `stay` it begins and does not end for a minute unless it is
+stopped, at `thunder` it fails, at `marmalade` it says what the output screen must take out, at `brackets` it
+answers with markup. The host, the chain and the app are the real ones; run as a program, this file is a
+server for the browser tests: `talking.py PORT [KEEP KEY_FILE]`.
 """
 
 import re
@@ -44,13 +44,16 @@ class Scripted:
         strategies = label_set(conversation.label_set).strategies
         chosen = strategy or strategies[len(conversation.turns) // 2 % 3]
         beliefs = {row.name: 0.3 if row == chosen else 0.1 for row in strategies}
-        text, pause = self._text(said, len(self.heard)), 0.25 if "slowly" in said else self.pause
+        text = self._text(said, len(self.heard))
         yield Reply(text="", strategy=chosen, probabilities=beliefs)
         if "thunder" in said:
             raise RuntimeError("the engine is gone")
         for end in [match.end() for match in re.finditer(r"\S+", text)]:
-            time.sleep(pause)
+            time.sleep(self.pause)
             yield Reply(text=text[:end], strategy=chosen, probabilities=beliefs)
+        for _ in range(600 if "stay" in said else 0):
+            time.sleep(0.1)
+            yield Reply(text=text, strategy=chosen, probabilities=beliefs)
         yield Reply(text=text, strategy=chosen, probabilities=beliefs, details=_details())
 
     def _text(self, said: str, number: int) -> str:
@@ -58,8 +61,6 @@ class Scripted:
             return f"That sounds hard to carry. {UNSAFE} What would help tonight?"
         if "brackets" in said:
             return f"You wrote this. {HARM} What does it mean?"
-        if "slowly" in said:
-            return "That sounds heavy. " * 3 + "You kept going all the same. What weighs most right now?"
         return f"{OPENINGS[number % len(OPENINGS)]} What weighs most right now?"
 
 

@@ -122,7 +122,7 @@ def test_every_state_is_clear_at_two_widths(browser, server):
     )
     me.look("why")
     page.click(".theirs .why")
-    me.say("Can we go slowly through it?")
+    me.say("Can you stay with that thought?")
     page.wait_for_selector(".growing")
     me.look("streaming")
     page.click("#stop")
@@ -137,6 +137,7 @@ def test_every_state_is_clear_at_two_widths(browser, server):
     assert "kill" in me.talk(said)
     page.wait_for_selector("#care:not([hidden])")
     assert page.get_attribute("#care-lines a", "href") == "tel:116123"
+    page.wait_for_selector("h1:text-is('Conversation')")
     me.look("care")
     assert page.is_enabled("#text")
     assert "weighs most" in me.talk("I do not know what to do.")
@@ -213,7 +214,7 @@ def test_by_keyboard_alone_on_a_phone(browser, server):
     reply = me.until_done()
     assert page.inner_text("#heard") == f"The AI says: {reply}"
     assert page.evaluate("document.activeElement.id") == "text"
-    page.keyboard.type("And slowly now.")
+    page.keyboard.type("And stay a moment.")
     page.keyboard.press("Enter")
     page.wait_for_selector(".growing")
     page.keyboard.press("Escape")
@@ -248,19 +249,21 @@ def test_queue_busy_and_offline(browser, server):
     for one in people:
         one.enter()
     for one in people[:2]:
-        one.say("Please answer slowly.")
+        one.say("Please stay with me.")
         one.page.wait_for_selector(".growing")
-    people[2].say("Please answer slowly, I can wait.")
+    people[2].say("I can wait.")
     people[2].state("You are number 1 in line")
     people[3].say("Nobody has time for me.")
     people[3].state("Trying again in")
     people[2].look("queue")
     people[3].look("busy")
+    for one in people[:2]:
+        one.page.click("#stop")
+        one.state("Stopped")
     assert "What weighs most" in people[2].until_done()
     people[3].page.wait_for_selector("#send:not([hidden])")
     assert "weighs most" in people[3].until_done(), "it tries again by itself"
     me = people[0]
-    me.until_done()
     me.context.set_offline(True)
     me.say("Does this arrive?")
     me.state("No connection to the server")
@@ -326,15 +329,15 @@ def test_a_killed_server_loses_no_kept_conversation(browser, mortal):
     me = person(browser, mortal)
     me.enter()
     first = me.talk("Keep this, please.")
-    me.say("And answer this slowly.")
-    me.page.wait_for_selector(".growing:has-text('That sounds heavy.')")
+    me.say("And stay with me for this.")
+    me.page.wait_for_selector(".growing .words:has-text(' ')")
     shown = me.page.inner_text(".growing .words")
     mortal.kill()
     me.state("No connection to the server")
     me.page.fill("#text", "I write on while nobody is there.")
     mortal.start(keep=True)
     me.state("The connection broke off")
-    assert me.said() == ["Keep this, please.", "And answer this slowly."]
+    assert me.said() == ["Keep this, please.", "And stay with me for this."]
     kept = me.replies()
     assert kept[0] == first
     assert kept[1].startswith(shown)

@@ -12,7 +12,7 @@ from hearten.serve.keeping import DAY, PageSettings
 from hearten.serve.sealing import VARIABLE, Sealer, find_key, passing_key
 from hearten.serve.store import Store, open_store
 from hearten.serve.talk import Message, Talk, as_text
-from hearten.serve.why import read
+from hearten.serve.why import Why, read
 
 SECRET = "the blue suitcase under the stairs"
 
@@ -79,6 +79,19 @@ def test_the_path_follows_the_head_and_tips_follow_the_newest_answer():
     assert talk.tip("a2") == "b2"
     assert talk.tip("a1") == "b9"
     assert set(talk.tips()) == {"b3", "b2", "b9"}
+
+
+def test_a_title_does_not_show_what_opened_the_care_path():
+    care = Why(care="open")
+    rows = (
+        message("a1", None, "I want to die."),
+        message("b1", "a1", "Thank you for telling me.", reply=True, why=care),
+        message("a2", "b1", "My   exam\nis tomorrow."),
+    )
+    talk = Talk(id="t", created=0, updated=0, head="b1", messages=rows)
+    assert talk.title == ""
+    assert talk.model_copy(update={"head": "a2"}).title == "My exam is tomorrow."
+    assert branched().title == "My sister left."
 
 
 def test_every_branch_is_exported_and_stars_move_to_the_seekers_next_turn():

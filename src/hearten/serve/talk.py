@@ -84,9 +84,13 @@ class Talk(Record):
 
     @property
     def title(self) -> str:
-        """The first words of the shown branch."""
-        first = next((message.text for message in self.path()), "")
-        words = " ".join(first.split())
+        """The first words of the shown branch, for a list that others may glance at: not those of a message
+        that opened the care path. Empty where there are no others.
+        """
+        path = self.path()
+        open_ = {one.parent for one in path if one.why is not None and one.why.care == "open"}
+        said = (one.text for one in path if one.speaker is Role.SEEKER and one.id not in open_)
+        words = " ".join(next(said, "").split())
         return words if len(words) <= TITLE_LENGTH else words[: TITLE_LENGTH - 1].rstrip() + "…"
 
     def mentions(self, text: str) -> bool:

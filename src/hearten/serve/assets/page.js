@@ -41,16 +41,11 @@ function show() {
   draw(talk, way, { say: send, again: (message) => answer(message.parent), show: branch, stars: rate });
   const last = way.filter((one) => one.speaker === "supporter" && one.why).pop();
   const opened = care(last && last.why.care, last && last.why.region);
-  part("title").textContent = titled(way);
   part("more").hidden = talk.unknown;
   part("save-text").href = `/talks/${talk.id}/export.txt`;
   part("save-data").href = `/talks/${talk.id}/export.jsonl`;
   if (low) toLatest();
   return opened;
-}
-function titled(way) {
-  const first = way.length ? way[0].text.replace(/\s+/g, " ") : "";
-  return first.length > 60 ? `${first.slice(0, 59)}…` : first || live.untitled;
 }
 function isLow() { return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 160; }
 function toLatest() { scroll.scrollTop = scroll.scrollHeight; }
@@ -61,6 +56,8 @@ function setWriting(now) {
 }
 
 function list() {
+  const here = talks.find((row) => row.id === talk.id);
+  part("title").textContent = talk.unknown ? chat.new : (here || talk).title || live.untitled;
   part("talks").replaceChildren(...talks.map((row) => {
     const button = make("button", { type: "button", "aria-current": row.id === talk.id ? "true" : null },
       make("span", { text: row.title || live.untitled }), make("small", { text: moment(row.updated) }));
@@ -234,7 +231,7 @@ async function startNew() { if (writing) await stop(); talk = fresh(); closeSide
 async function branch(message) {
   if (writing) return;
   talk.head = (await post(`/talks/${talk.id}/show`, { message: message.id })).head;
-  show();
+  show(); refreshList();
   part("talk").querySelector(`[data-id="${CSS.escape(message.id)}"] .versions button:not([disabled])`)?.focus();
 }
 async function rate(message, stars) {
