@@ -46,6 +46,14 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
         "export": Verb("conversations, verdicts, ratings, data card", "hearten.collect.command:export"),
     },
     "web": Verb("serve studies to people in a browser", "hearten.collect.command:web"),
+    "annotate": {
+        "emotion": Verb("which of seven emotions each turn shows", "hearten.annotate.command:emotion"),
+        "commonsense": Verb("what turns imply, as short phrases", "hearten.annotate.command:commonsense"),
+        "keywords": Verb("the words each turn turns on", "hearten.annotate.command:keywords"),
+        "cause": Verb("the clause an emotion comes from", "hearten.annotate.command:cause"),
+        "distress": Verb("the nearest case of a graph of distress", "hearten.annotate.command:distress"),
+        "fit": Verb("train the shipped emotion detector again", "hearten.annotate.command:fit"),
+    },
     "train": Verb("train a system from a recipe into a run folder", "hearten.train.command:train"),
     "evaluate": {
         "predict": Verb("replies of a run for every test turn", "hearten.evaluate.command:predict"),

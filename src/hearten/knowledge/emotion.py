@@ -1,14 +1,14 @@
 """Which emotion a text shows: GoEmotions' 28 labels, carried over to ESConv's seven and `none`.
 
-`open_detector("embedded")` is a small network on sentence vectors whose weights ship in the package (how they
-were made: `knowledge/goemotions.py`; how good they are: docs/cards/emotion-detector.md).
+`open_detector("embedded")` is a small network on sentence vectors whose weights ship in the package (how
+they were made: `knowledge/goemotions.py`; how good they are: docs/cards/emotion-detector.md).
 `open_detector(FOLDER)` is any classifier over the 28 labels in the hub's layout, such as
 SamLowe/roberta-base-go_emotions; its own `id2label` says in which order it answers.
 
 Both answer 28 probabilities a text, independent or not; `to_esconv` adds up those of each of the seven
 emotions and of all the rest (`none`) and divides by the sum (`tables/emotions.toml` is the mapping). A text
-is read alone, without what was said before it (AdMISC, equation 6). This tells what a sentence shows, not what
-a person has: it is no diagnosis of anything.
+is read alone, without what was said before it (AdMISC, equation 6). This tells what a sentence shows, not
+what a person has: it is no diagnosis of anything.
 """
 
 import tomllib
@@ -51,7 +51,7 @@ class EmotionDetector(Protocol):
 
 @cache
 def emotion_table() -> dict[str, Any]:
-    """`tables/emotions.toml`, checked: every GoEmotions label is mapped, to an emotion of ESConv or `none`."""
+    """`tables/emotions.toml`, checked: every GoEmotions label is mapped, to one of the eight."""
     text = (files("hearten.knowledge") / "tables" / "emotions.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)
     unmapped = set(labels("goemotions").names) ^ set(table["mapping"])
@@ -134,8 +134,7 @@ class EmbeddedDetector(_Detector):
         own = self._weights
         hidden = np.maximum((vectors - own["centre"]) / own["scale"] @ own["inner"] + own["inner_bias"], 0)
         logits: Floats = hidden @ own["outer"] + own["outer_bias"]
-        answer: Floats = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
-        return answer
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), dtype=np.float32)
 
 
 class FolderDetector(_Detector):
