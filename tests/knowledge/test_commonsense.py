@@ -1,4 +1,4 @@
-"""Commonsense: COMET's format and decoding on a tiny model, Event2Mind's votes by hand, a chat model asked."""
+"""Commonsense: COMET on a tiny model, Event2Mind's votes by hand, a chat model asked."""
 
 import json
 from collections import Counter

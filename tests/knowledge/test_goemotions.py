@@ -42,7 +42,9 @@ def test_a_fit_learns_what_can_be_learned():
     inputs = rng.normal(size=(600, 6)).astype(np.float32)
     gold = np.zeros((600, 28), dtype=np.float32)
     gold[:, :6] = inputs > 0.3
-    settings = goemotions.FitSettings(layers=(6,), hidden=16, epochs=8, batch=32, dropout=0.0)
+    settings = goemotions.FitSettings(
+        layers=(6,), hidden=16, epochs=20, batch=32, dropout=0.0, learning_rate=0.02
+    )
     weights = goemotions.fit((inputs[:400], gold[:400]), (inputs[400:], gold[400:]), settings)
     assert weights["inner"].dtype == np.float16
     answers = EmbeddedDetector(weights).score(inputs)

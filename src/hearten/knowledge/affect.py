@@ -15,7 +15,7 @@ from hearten.core.jsonl import open_text
 
 Values = tuple[float, float, float]
 _WORD = re.compile(r"[a-z]+(?:['’][a-z]+)?")
-NEGATIONS = frozenset("not no never cannot can't don't didn't isn't wasn't won't".split())
+NEGATIONS = frozenset({"not", "no", "never", "cannot", "can't", "don't", "didn't", "isn't", "wasn't"})
 MIDDLE = 0.5
 """Neutral on the scale of 0 to 1."""
 

@@ -23,9 +23,10 @@ import numpy as np
 
 from hearten.core.conversation import Record
 from hearten.core.errors import Failure, UsageError
-from hearten.core.places import cache_folder, find_corpus
-from hearten.core.runfolder import file_hash
+from hearten.core.places import find_corpus
 from hearten.knowledge.emotion import Floats
+from hearten.knowledge.vectors import kept_vectors
+from hearten.lm.embed import LAYERS
 
 NEAR = 16
 """Stressors whose paths are scored."""
@@ -154,22 +155,8 @@ def open_distress(place: Path | None = None) -> DistressGraph:
             fix="get data/HEAL from github.com/anuradha1992/HEAL as heal/heal.tar.gz in your data folder",
         )
     graph = read_graph(archive)
-    stressors, expectations = (_vectors(archive, graph, kind) for kind in ("t", "i"))
+    stressors, expectations = (
+        kept_vectors(f"heal-{NODES[kind]}", [graph.texts[name] for name in graph.of_kind(kind)], (LAYERS,))
+        for kind in ("t", "i")
+    )
     return DistressGraph(graph, stressors, expectations)
-
-
-def _vectors(archive: Path, graph: Graph, kind: str) -> Floats:
-    """Unit vectors of one kind of node, made once for an archive."""
-    from hearten.lm.embed import embed
-
-    texts = [graph.texts[name] for name in graph.of_kind(kind)]
-    if archive.is_dir():
-        return embed(texts)
-    file = cache_folder("knowledge") / f"heal-{kind}-{file_hash(archive)[:12]}.npy"
-    if not file.is_file():
-        from hearten.core.jsonl import replacing
-
-        with replacing(file, "wb") as stream:
-            np.save(stream, embed(texts))
-    kept: Floats = np.load(file)
-    return kept

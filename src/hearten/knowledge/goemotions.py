@@ -19,16 +19,12 @@ from numpy.typing import NDArray
 from hearten.core.config import Config
 from hearten.core.conversation import Record
 from hearten.core.errors import Failure
-from hearten.core.jsonl import open_text, replacing, require_file
-from hearten.core.places import cache_folder
-from hearten.core.progress import progress
-from hearten.core.runfolder import file_hash
+from hearten.core.jsonl import open_text, require_file
 from hearten.core.taxonomy import labels
 from hearten.knowledge.emotion import EmbeddedDetector, Floats
+from hearten.knowledge.vectors import kept_vectors
 
 PARTS = ("train", "dev", "test")
-CHUNK = 2048
-"""Comments embedded between two steps of the progress bar."""
 SINGLE_THRESHOLD = 0.3
 """One threshold for all labels, as the published BERT baseline uses (its released code)."""
 
@@ -90,24 +86,6 @@ def read_comments(file: Path) -> Comments:
             texts.append(text)
             rows.append(row)
     return Comments(texts, np.stack(rows))
-
-
-def vectors(file: Path, layers: Sequence[int], *, quiet: bool = False) -> Floats:
-    """(N, 384 · layers) sentence vectors of a part's comments, made once and kept in the cache."""
-    from hearten.lm.embed import embed
-
-    named = "".join(map(str, layers))
-    kept = cache_folder("knowledge") / f"goemotions-{file_hash(file)[:12]}-{named}.npy"
-    if not kept.is_file():
-        texts, parts = read_comments(file).texts, []
-        with progress(f"vectors of {file.name}", len(texts), quiet=quiet) as bar:
-            for start in range(0, len(texts), CHUNK):
-                parts.append(embed(texts[start : start + CHUNK], layers=layers).astype(np.float16))
-                bar.advance(len(parts[-1]))
-        with replacing(kept, "wb") as stream:
-            np.save(stream, np.concatenate(parts))
-    found: Floats = np.load(kept).astype(np.float32)
-    return found
 
 
 def fit(
@@ -217,8 +195,9 @@ def train_and_measure(
     """
     parts = {}
     for name in PARTS:
-        file = require_file(folder / f"{name}.tsv.gz")
-        parts[name] = vectors(file, settings.layers, quiet=quiet), read_comments(file).gold
+        own = read_comments(require_file(folder / f"{name}.tsv.gz"))
+        vectors = kept_vectors(f"goemotions-{name}", own.texts, settings.layers, quiet=quiet)
+        parts[name] = vectors, own.gold
     weights = fit(parts["train"], parts["dev"], settings)
     detector = EmbeddedDetector(weights)
     answers = {name: (detector.score(parts[name][0]), parts[name][1]) for name in ("dev", "test")}
