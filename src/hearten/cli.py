@@ -55,6 +55,10 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
         "fit": Verb("train the shipped emotion detector again", "hearten.annotate.command:fit"),
     },
     "train": Verb("train a system from a recipe into a run folder", "hearten.train.command:train"),
+    "planner": {
+        "train": Verb("train the strategy policy of our own", "hearten.train.planner:train"),
+        "predict": Verb("its strategies and beliefs for every turn", "hearten.train.planner:predict"),
+    },
     "evaluate": {
         "predict": Verb("replies of a run for every test turn", "hearten.evaluate.command:predict"),
         "score": Verb("every text metric with its signature", "hearten.evaluate.text.command:score"),
@@ -62,6 +66,9 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
             "fetch word vectors for the embedding metrics", "hearten.evaluate.text.command:vectors"
         ),
         "strategies": Verb("how well a system chooses strategies", "hearten.evaluate.command:strategies"),
+        "calibration": Verb(
+            "whether a system's belief in its strategies comes true", "hearten.evaluate.command:calibration"
+        ),
         "compare": Verb("several runs, with significance", "hearten.evaluate.command:compare"),
         "agreement": Verb("the statistics of a human study", "hearten.evaluate.command:agreement"),
         "toxicity": Verb("six attributes of harm in a corpus or run", "hearten.evaluate.command:toxicity"),

@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from hearten.core.conversation import Role, Turn
+from hearten.core.errors import UsageError
 from hearten.core.protocol import examples, protocol
+from hearten.core.records import Reply
 from hearten.core.taxonomy import label_set
-from hearten.models.planner import features, fitting
+from hearten.lm.decode import Decoding, policy_of
+from hearten.models.planner import decoding, features, fitting
 from hearten.models.planner.network import Batch, Network, NetworkConfig
 from hearten.models.planner.planner import Choice, Planner, PlannerConfig, sharpened
 
@@ -182,3 +185,34 @@ def test_the_floor_covers_what_it_promises():
     shares = sharpened(beliefs[2000:], found.temperature)
     assert (shares[np.arange(2000), gold[2000:]] >= found.floor).mean() == pytest.approx(0.9, abs=0.03)
     assert found.temperature == pytest.approx(1.0, abs=0.1)
+
+
+class Told:
+    """A system that says back which strategy it was told."""
+
+    def generate(self, asked, decoding, policy):
+        assert policy.kind == "gold"
+        return [[Reply(text=one.strategy.name, strategy=one.strategy)] for one in asked]
+
+
+def test_any_system_speaks_under_the_planner(planner, turns, tmp_path, conversations):
+    planner.save(tmp_path / "model")
+    policy = policy_of(f"planner:{tmp_path}@macro-f1")
+    assert policy.point == "macro-f1"
+    saved = Planner.load(tmp_path)
+    beliefs = saved.beliefs(turns)
+    expected = [strategy.name for strategy in saved.choose(beliefs, "macro-f1")]
+    replies = decoding.generate(Told(), turns, Decoding(), policy)
+    assert [group[0].text for group in replies] == expected
+    assert replies[0][0].probabilities["Question"] == pytest.approx(beliefs[0, 0], abs=1e-4)
+    open_talk = conversations[3].model_copy(update={"turns": conversations[3].turns[:3]})
+    strategy, belief = decoding.plan(policy, open_talk)
+    wanted = next(n for n, one in enumerate(turns) if one.conversation_id == "c003" and one.index == 3)
+    assert strategy.name == expected[wanted]
+    assert sum(belief.values()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["planner:", "planner:runs/none", "planner:x@speed", "plannr"])
+def test_a_policy_that_names_no_planner_is_refused(name, turns):
+    with pytest.raises(UsageError):
+        decoding.generate(Told(), turns, Decoding(), policy_of(name))

@@ -26,6 +26,7 @@ from hearten.lm.embedded import quiet_libraries
 from hearten.lm.engine import Engine
 from hearten.lm.gguf_export import export_gguf
 from hearten.lm.render import Renderer
+from hearten.models.planner.decoding import generate, plan
 from hearten.models.system import SETTINGS, WEIGHTS, System, read_settings
 from hearten.models.systems import SYSTEMS
 
@@ -97,7 +98,7 @@ class EngineSupporter:
     def _pieces(self, conversation: Conversation, strategy: Strategy | None, number: int) -> Iterator[Reply]:
         renderer, decoding = self._renderer, reseeded(self._decoding, number)
         prompt = renderer.context(conversation.turns, conversation.profile, self._engine.context - ROOM)
-        chosen, beliefs = self._choose(prompt, strategy)
+        chosen, beliefs = self._choose(conversation, prompt, strategy)
         if chosen is not None:
             prompt = [*prompt, renderer.strategy_id(chosen)]
         text = ""
@@ -107,11 +108,13 @@ class EngineSupporter:
             yield Reply(text=text.strip(), strategy=chosen, probabilities=beliefs)
 
     def _choose(
-        self, prompt: list[int], forced: Strategy | None
+        self, conversation: Conversation, prompt: list[int], forced: Strategy | None
     ) -> tuple[Strategy | None, dict[str, float] | None]:
         labels = self._renderer.labels
         if labels is None:
             return None, None
+        if forced is None and self._policy.kind == "planner":
+            return plan(self._policy, conversation)
         chances = self._engine.first_choice(prompt, self._renderer.strategy_ids)
         beliefs = {s.name: round(float(p), 4) for s, p in zip(labels, chances, strict=True)}
         if forced is not None:
@@ -135,7 +138,7 @@ class SystemSupporter:
         """`n` replies to the conversation so far."""
         policy = self._policy if strategy is None else StrategyPolicy(kind="gold")
         asked = _open_example(conversation, strategy or next(iter(self._system.labels)))
-        return self._system.generate([asked], self._decoding.model_copy(update={"n": n}), policy)[0]
+        return generate(self._system, [asked], self._decoding.model_copy(update={"n": n}), policy)[0]
 
     def stream(self, conversation: Conversation, *, strategy: Strategy | None = None) -> Iterator[Reply]:
         """The whole reply at once: torch decoding here has no pieces."""
