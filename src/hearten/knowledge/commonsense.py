@@ -163,10 +163,12 @@ class EventCommonsense:
 
     def infer(self, texts: Sequence[str]) -> list[Inferences]:
         """Phrases of xIntent, xReact and oReact."""
-        from hearten.lm.embed import embed
+        from hearten.knowledge.vectors import kept_vectors
+        from hearten.lm.embed import LAYERS, embed
 
         if self._vectors is None:
-            self._vectors = embed([_first_person(head) for head in self._heads])
+            heads = [_first_person(head) for head in self._heads]
+            self._vectors = kept_vectors("event2mind", heads, (LAYERS,), quiet=True)
         near = embed(list(texts)) @ self._vectors.T  # (N, events)
         return [self._vote(row) for row in near]
 

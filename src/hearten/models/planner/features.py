@@ -193,7 +193,7 @@ def structure(turns: Sequence[Turn], used: Sequence[int], size: int) -> Floats:
     mine = bool(turns) and turns[-1].speaker is Role.SUPPORTER
     inside = np.zeros(size)
     inside[[place for place in past[len(past) - run :] if mine and place < size]] = 1
-    pieces = [
+    pieces: list[NDArray[Any]] = [
         _last_strategies(past, size),
         counts / max(1, len(known)),
         np.log1p(counts),

@@ -158,20 +158,22 @@ def _temperature(beliefs: Beliefs, gold: NDArray[np.int64]) -> float:
 def biases(scores: Beliefs, gold: NDArray[np.int64], talks: Sequence[str], seed: int = 13) -> Beliefs:
     """(K,) what to add to log-probabilities for the highest macro-F1 over resampled conversations."""
     weights = resampled(talks, RESAMPLES, seed)
-    best = np.zeros(scores.shape[1])
-    value = macro_f1(scores.argmax(1), gold, weights)
+
+    def value(bias: Beliefs) -> float:
+        return macro_f1((scores + bias).argmax(1), gold, weights)
+
+    best: Beliefs = np.zeros(scores.shape[1])
+    reached = value(best)
     for step in STEPS:
-        improved = True
-        while improved:
-            improved = False
-            for place in range(len(best)):
-                for change in (step, -step):
-                    tried = best.copy()
-                    tried[place] += change
-                    found = macro_f1((scores + tried).argmax(1), gold, weights)
-                    if found > value + 1e-6:
-                        best, value, improved = tried, found, True
-    return best - best.mean()
+        moves = [sign * step * row for row in np.eye(len(best)) for sign in (1, -1)]
+        before = -1.0
+        while reached > before:  # until a round of moves brings nothing
+            before = reached
+            for move in moves:
+                if value(best + move) > reached + 1e-6:
+                    best, reached = best + move, value(best + move)
+    centred: Beliefs = best - best.mean()
+    return centred
 
 
 def resampled(talks: Sequence[str], count: int, seed: int) -> Beliefs:
