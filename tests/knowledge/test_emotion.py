@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,3 +96,22 @@ def test_a_classifier_of_other_labels_is_refused(classifier_folder, tmp_path):
 def test_a_missing_detector_says_what_to_get():
     with pytest.raises(UsageError, match="embedded"):
         emotion.open_detector("embeded")
+
+
+def test_the_shipped_network_is_small_and_reads_feelings(require):
+    from hearten.lm import embed
+
+    require("the sentence encoder", embed.available())
+    detector = emotion.open_detector()
+    found = detector.detect(
+        [
+            "I am so angry at my boss!",
+            "Thank you so much, that was kind of you.",
+            "I am really scared of tomorrow.",
+        ]
+    )
+    assert max(found[0], key=found[0].get) == "anger"
+    assert max(found[1], key=found[1].get) == "none"
+    assert max(found[2], key=found[2].get) == "fear"
+    size = Path(emotion.__file__).with_name(emotion.WEIGHTS).stat().st_size
+    assert size < 2_000_000
