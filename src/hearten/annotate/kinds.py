@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hearten.core.conversation import Role
 from hearten.core.taxonomy import labels
 from hearten.knowledge.emotion import EmotionDetector, to_esconv
@@ -42,7 +44,8 @@ def emotion(detector: EmotionDetector, stamp: str, *, raw: bool = False) -> Anno
     def answer(texts: Sequence[str]) -> list[Annotations]:
         scores = detector.raw(texts)
         found = []
-        for shares, own in zip(to_esconv(scores).round(4).tolist(), scores.round(4).tolist(), strict=True):
+        eight, all_ = (rows.astype(np.float64).round(4).tolist() for rows in (to_esconv(scores), scores))
+        for shares, own in zip(eight, all_, strict=True):
             named = dict(zip(detector.labels, shares, strict=True))
             value: Annotations = {
                 "emotion": {"label": max(named, key=lambda name: named[name]), "scores": named}

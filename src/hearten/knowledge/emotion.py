@@ -110,7 +110,7 @@ class _Detector:
         """For each text the share of every label; they sum to 1."""
         if not texts:
             return []
-        rows = to_esconv(self.raw(texts)).round(4).tolist()
+        rows = to_esconv(self.raw(texts)).astype(np.float64).round(4).tolist()
         return [dict(zip(self.labels, row, strict=True)) for row in rows]
 
 
