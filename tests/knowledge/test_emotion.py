@@ -43,6 +43,13 @@ def test_shares_are_sums_over_their_labels(shares, expected):
         assert value == pytest.approx(expected.get(name, 0), abs=1e-6)
 
 
+def test_the_strongest_is_what_stands_out_from_its_prior():
+    scores = dict.fromkeys(emotion.emotion_labels(), 0.0)
+    scores |= {"anger": 0.2, "shame": 0.1, "none": 0.7}
+    # 0.2 / 0.1186 = 1.7; 0.1 / 0.0166 = 6.0
+    assert emotion.strongest(scores) == "shame"
+
+
 def test_emotions_of_the_released_file_fall_on_the_seven():
     assert emotion.released_emotion("guilt") == "shame"
     assert emotion.released_emotion("anger") == "anger"

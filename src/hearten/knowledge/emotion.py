@@ -88,6 +88,16 @@ def to_esconv(raw: Floats) -> Floats:
     return shares
 
 
+def strongest(scores: Mapping[str, float]) -> str:
+    """The one of the seven that stands out most, however much of a text is `none`.
+
+    The share over how often that emotion is labelled at all: for a system whose every turn must have one of
+    the seven (a literal reading of AdMISC, section 3.2). Most turns show none: there this is a guess.
+    """
+    prior: Mapping[str, float] = emotion_table()["prior"]
+    return max(esconv_emotions(), key=lambda name: scores[name] / prior[name])
+
+
 def released_emotion(name: str) -> str:
     """One of the seven for any emotion of the released ESConv file (it names eleven)."""
     mapped: str = emotion_table()["released"].get(labels("emotions").find(name), name)
