@@ -7,7 +7,7 @@ import pytest
 
 from hearten.core.errors import Failure
 from hearten.knowledge import goemotions
-from hearten.knowledge.emotion import EmbeddedDetector
+from hearten.knowledge.emotion import EmbeddedDetector, open_detector, write
 
 
 def test_comments_are_read_with_all_their_labels(tmp_path):
@@ -37,7 +37,7 @@ def test_a_threshold_parts_the_items_of_a_label():
     assert 0.2 <= goemotions.thresholds(answers, gold)[0] < 0.3
 
 
-def test_a_fit_learns_what_can_be_learned():
+def test_a_fit_learns_what_can_be_learned(tmp_path):
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(600, 6)).astype(np.float32)
     gold = np.zeros((600, 28), dtype=np.float32)
@@ -52,3 +52,5 @@ def test_a_fit_learns_what_can_be_learned():
     assert found.items == 200
     assert found.labels["admiration"] > 0.9
     assert found.labels["neutral"] == 0
+    write(weights, tmp_path / "own.safetensors")
+    assert np.array_equal(open_detector(str(tmp_path / "own.safetensors")).score(inputs), answers)

@@ -210,6 +210,10 @@ def test_any_system_speaks_under_the_planner(planner, turns, tmp_path, conversat
     wanted = next(n for n, one in enumerate(turns) if one.conversation_id == "c003" and one.index == 3)
     assert strategy.name == expected[wanted]
     assert sum(belief.values()) == pytest.approx(1, abs=1e-3)
+    other, rest = decoding.plan(policy, open_talk, avoid=[strategy.name])
+    assert other.name != strategy.name
+    assert rest[strategy.name] == 0
+    assert sum(rest.values()) == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["planner:", "planner:runs/none", "planner:x@speed", "plannr"])

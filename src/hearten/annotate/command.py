@@ -130,9 +130,6 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Train the emotion detector that ships, on GoEmotions, and say how good it is (minutes of CPU)."""
-    from safetensors.numpy import save
-
-    from hearten.core.jsonl import replacing
     from hearten.core.places import find_corpus
     from hearten.knowledge import emotion as shipped
     from hearten.knowledge import goemotions
@@ -142,8 +139,7 @@ def fit(
         raise UsageError("GoEmotions is not on this machine", fix="hearten data get goemotions")
     weights, quality = goemotions.train_and_measure(folder, goemotions.FitSettings(seed=seed), quiet=quiet)
     target = out or Path(shipped.__file__).with_name(shipped.WEIGHTS)
-    with replacing(target, "wb") as stream:
-        stream.write(save(weights))
+    shipped.write(weights, target)
     if as_json:
         print(quality.model_dump_json())
         return

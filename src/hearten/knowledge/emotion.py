@@ -230,3 +230,13 @@ def _read(file: Path) -> dict[str, NDArray[Any]]:
     from safetensors.numpy import load_file
 
     return dict(load_file(file))
+
+
+def write(weights: Mapping[str, NDArray[Any]], file: Path) -> None:
+    """Write an `EmbeddedDetector`'s weights, whole or not at all; `open_detector` reads such a file too."""
+    from safetensors.numpy import save
+
+    from hearten.core.jsonl import replacing
+
+    with replacing(file, "wb") as stream:
+        stream.write(save(dict(weights)))

@@ -5,7 +5,7 @@ chosen here, from the conversation, and the system is told to say it; under ever
 changes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -56,10 +56,17 @@ def generate(
     ]
 
 
-def plan(policy: StrategyPolicy, conversation: Conversation) -> tuple[Strategy, dict[str, float]]:
-    """The next strategy of a conversation that is going on, and the belief behind it."""
+def plan(
+    policy: StrategyPolicy, conversation: Conversation, *, avoid: Collection[str] = ()
+) -> tuple[Strategy, dict[str, float]]:
+    """The next strategy of a conversation that is going on, and the belief behind it.
+
+    `avoid` names strategies that may not be chosen; what they were believed is shared among the others.
+    """
     planner = planner_of(policy)
     beliefs = planner.beliefs([_next(conversation)])
+    beliefs[:, [planner.labels.position(name) for name in avoid]] = 0
+    beliefs /= beliefs.sum(axis=1, keepdims=True)
     return planner.choose(beliefs, policy.point)[0], named(planner, beliefs[0])
 
 
