@@ -16,7 +16,7 @@ DOORS = {"cli", "app", "demo", "doctor", "__main__"}
 BELOW = {
     "core": set(),
     "lm": {"core"},
-    "knowledge": {"core"},
+    "knowledge": {"core", "lm"},
     "web": {"core"},
     "safety": {"core", "lm"},
     "models": {"core", "lm", "knowledge"},

@@ -54,8 +54,20 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
         "export": Verb("the corpus with reviews applied, and its card", "hearten.augment.command:export"),
     },
     "web": Verb("serve studies to people in a browser", "hearten.collect.command:web"),
+    "annotate": {
+        "emotion": Verb("which of seven emotions each turn shows", "hearten.annotate.command:emotion"),
+        "commonsense": Verb("what turns imply, as short phrases", "hearten.annotate.command:commonsense"),
+        "keywords": Verb("the words each turn turns on", "hearten.annotate.command:keywords"),
+        "cause": Verb("the clause an emotion comes from", "hearten.annotate.command:cause"),
+        "distress": Verb("the nearest case of a graph of distress", "hearten.annotate.command:distress"),
+        "fit": Verb("train the shipped emotion detector again", "hearten.annotate.command:fit"),
+    },
     "systems": Verb("the published systems and what they need", "hearten.train.command:systems"),
     "train": Verb("train a system from a recipe into a run folder", "hearten.train.command:train"),
+    "planner": {
+        "train": Verb("train the strategy policy of our own", "hearten.train.planner:train"),
+        "predict": Verb("its strategies and beliefs for every turn", "hearten.train.planner:predict"),
+    },
     "evaluate": {
         "predict": Verb("replies of a run for every test turn", "hearten.evaluate.command:predict"),
         "score": Verb("every text metric with its signature", "hearten.evaluate.text.command:score"),
@@ -63,6 +75,9 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
             "fetch word vectors for the embedding metrics", "hearten.evaluate.text.command:vectors"
         ),
         "strategies": Verb("how well a system chooses strategies", "hearten.evaluate.command:strategies"),
+        "calibration": Verb(
+            "whether a system's belief in its strategies comes true", "hearten.evaluate.command:calibration"
+        ),
         "compare": Verb("several runs, with significance", "hearten.evaluate.command:compare"),
         "agreement": Verb("the statistics of a human study", "hearten.evaluate.command:agreement"),
         "toxicity": Verb("six attributes of harm in a corpus or run", "hearten.evaluate.command:toxicity"),

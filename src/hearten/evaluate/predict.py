@@ -25,6 +25,7 @@ from hearten.core.protocol import Part, protocol, refuse_leaks, split
 from hearten.core.records import Example, LikelihoodRow, Prediction, Reply
 from hearten.core.runfolder import Manifest, RunFolder, file_hash
 from hearten.lm.decode import Decoding, StrategyPolicy
+from hearten.models.planner.decoding import generate
 from hearten.models.supporters import load_system
 from hearten.models.system import Likelihood, System
 
@@ -128,7 +129,7 @@ def _write_predictions(
     quiet: bool,
 ) -> None:
     def rows(group: Sequence[Example]) -> Iterator[Prediction]:
-        for example, replies in zip(group, system.generate(group, decoding, policy), strict=True):
+        for example, replies in zip(group, generate(system, group, decoding, policy), strict=True):
             yield _prediction(example, replies[0])
 
     _write(run.predictions, Prediction, "replies", groups, rows, quiet)

@@ -24,7 +24,8 @@ from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from hearten.core.chat import Sampling
-from hearten.core.config import Config
+from hearten.core.config import Config, build
+from hearten.core.errors import UsageError
 from hearten.core.records import Example, Reply
 from hearten.core.registry import lookup
 from hearten.core.taxonomy import LabelSet, Strategy, label_set
@@ -55,12 +56,17 @@ ESCONV_SHARES = {
 class StrategyPolicy(Config):
     """Who chooses the strategy at the first position."""
 
-    kind: Literal["sampled", "argmax", "gold", "random"] = "sampled"
-    """`sampled` is Joint as published; `gold` is Oracle; `random` draws from `distribution`."""
+    kind: Literal["sampled", "argmax", "gold", "random", "planner"] = "sampled"
+    """`sampled` is Joint as published; `gold` is Oracle; `random` draws from `distribution`; `planner` is
+    another model's choice, made above this module (`models.planner.decoding`)."""
     distribution: dict[str, float] | None = None
     """For `random`: probability by strategy name (ESConv Table 3 is the paper's)."""
     bias: dict[str, float] | None = None
     """Added to the model's log-probabilities before choosing; tuned on validation, never on test."""
+    planner: str | None = None
+    """For `planner`: its run folder."""
+    point: Literal["accuracy", "macro-f1"] = "accuracy"
+    """For `planner`: at which operating point it chooses."""
 
 
 POLICIES: dict[str, StrategyPolicy] = {
@@ -73,11 +79,16 @@ POLICIES: dict[str, StrategyPolicy] = {
 
 
 def policy_of(name: str) -> StrategyPolicy:
-    """The policy called `name`.
+    """The policy called `name`; `planner:RUN` or `planner:RUN@macro-f1` is that planner's.
 
     Raises:
         UsageError: unknown; with the near matches.
     """
+    kind, _, rest = name.partition(":")
+    if kind == "planner" and rest:
+        folder, _, point = rest.partition("@")
+        values = {"kind": kind, "planner": folder, "point": point or "accuracy"}
+        return build(StrategyPolicy, values, where=f"policy {name}")
     return lookup(POLICIES, name, "policy")
 
 
@@ -382,6 +393,8 @@ def _choose(
     if policy.kind == "gold":
         order = {strategy.name: place for place, strategy in enumerate(names)}
         return torch.tensor([lookup(order, str(gold), "strategy") for gold in golds], device=logprobs.device)
+    if policy.kind == "planner":
+        raise UsageError("a planner chooses before decoding begins", fix="models.planner.decoding.generate")
     if policy.kind == "random":
         weights = _by_strategy(policy.distribution, names, 0.0 if policy.distribution else 1.0)
         return _pick(weights.expand(len(golds), -1), chance).to(logprobs.device)

@@ -28,6 +28,7 @@ from hearten.lm.embedded import quiet_libraries
 from hearten.lm.engine import Engine, EngineConfig
 from hearten.lm.gguf_export import export_gguf, refusal
 from hearten.lm.render import Renderer
+from hearten.models.planner.decoding import generate, plan
 from hearten.models.system import SETTINGS, WEIGHTS, System, read_settings
 from hearten.models.systems import SYSTEMS
 
@@ -111,7 +112,7 @@ class EngineSupporter:
         context = self._engine.context
         limit = context - min(decoding.max_tokens, context // 2) - 1
         prompt = renderer.context(conversation.turns, conversation.profile, limit, stride=context // 4)
-        chosen, beliefs = self._choose(prompt, strategy)
+        chosen, beliefs = self._choose(conversation, prompt, strategy)
         if chosen is not None:
             prompt = [*prompt, renderer.strategy_id(chosen)]
         start = Reply(text="", strategy=chosen, probabilities=beliefs)
@@ -120,11 +121,13 @@ class EngineSupporter:
             yield from grown(start, pieces)
 
     def _choose(
-        self, prompt: list[int], forced: Strategy | None
+        self, conversation: Conversation, prompt: list[int], forced: Strategy | None
     ) -> tuple[Strategy | None, dict[str, float] | None]:
         labels = self._renderer.labels
         if labels is None:
             return None, None
+        if forced is None and self._policy.kind == "planner":
+            return plan(self._policy, conversation, avoid=self._avoid)
         open_ = [strategy for strategy in labels if strategy.name not in self._avoid]
         chances = self._engine.first_choice(prompt, [self._renderer.strategy_id(one) for one in open_])
         beliefs = {s.name: round(float(p), 4) for s, p in zip(open_, chances, strict=True)}
@@ -164,7 +167,7 @@ class SystemSupporter:
         """`n` replies to the conversation so far."""
         policy = self._policy if strategy is None else StrategyPolicy(kind="gold")
         asked = _open_example(conversation, strategy or next(iter(self._system.labels)))
-        return self._system.generate([asked], self._decoding.model_copy(update={"n": n}), policy)[0]
+        return generate(self._system, [asked], self._decoding.model_copy(update={"n": n}), policy)[0]
 
     def stream(self, conversation: Conversation, *, strategy: Strategy | None = None) -> Iterator[Reply]:
         """The whole reply at once: torch decoding here has no pieces."""
@@ -228,7 +231,7 @@ class PromptedSupporter:
 def _open_run_at(path: str, engine: EngineConfig | None) -> Supporter:
     run = RunFolder.open(Path(path))
     recipe: dict[str, Any] = run.manifest.recipe
-    decoding, policy = Decoding.model_validate(recipe["decoding"]), StrategyPolicy()
+    decoding, policy = Decoding.model_validate(recipe["decoding"]), _live_policy(recipe)
     settings = read_settings(run.model)
     gguf = run.model / GGUF
     if gguf.is_file() and gguf.stat().st_mtime >= (run.model / WEIGHTS).stat().st_mtime:
@@ -239,6 +242,12 @@ def _open_run_at(path: str, engine: EngineConfig | None) -> Supporter:
         return SystemSupporter(path, system, decoding, policy)
     export_gguf(system.backbone.model, system.backbone.renderer.tokenizer, gguf)
     return EngineSupporter(path, Engine(gguf, engine), system.backbone.renderer, decoding, policy)
+
+
+def _live_policy(recipe: dict[str, Any]) -> StrategyPolicy:
+    """Sampled, unless the run was made to follow a planner: nobody can tell a live chat the gold strategy."""
+    wanted = StrategyPolicy.model_validate(recipe.get("policy", {}))
+    return wanted if wanted.kind == "planner" else StrategyPolicy()
 
 
 def _open_run(run: RunFolder, engine: EngineConfig | None) -> StreamingSupporter:
