@@ -1,8 +1,10 @@
 """One file per published system. `SYSTEMS` is the whole list; `hearten train --system` takes its names."""
 
 from hearten.models.system import System
+from hearten.models.systems.admisc import Admisc
 from hearten.models.systems.joint import Joint
+from hearten.models.systems.misc import Misc
 from hearten.models.systems.vanilla import Vanilla
 
-SYSTEMS: dict[str, type[System]] = {"vanilla": Vanilla, "joint": Joint}
-"""Name → class; Oracle and Random are decoding policies of Joint."""
+SYSTEMS: dict[str, type[System]] = {"vanilla": Vanilla, "joint": Joint, "misc": Misc, "admisc": Admisc}
+"""Name → class; Oracle and Random are decoding policies of Joint (`models/catalogue.py`)."""

@@ -1,0 +1,162 @@
+"""What every system of the registry must do; a new one is held to it by being in the list.
+
+Tiny random backbones, decoder-only and encoder–decoder; conversations with every annotation.
+"""
+
+import math
+
+import pytest
+import torch
+
+from hearten.core.conversation import Conversation
+from hearten.core.taxonomy import label_set
+from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.lm.decode import Decoding, StrategyPolicy
+from hearten.models.supporters import SystemSupporter
+from hearten.models.systems import SYSTEMS
+
+ESCONV = label_set("esconv")
+EVERY = pytest.mark.parametrize("name", sorted(SYSTEMS))
+TWO = pytest.mark.parametrize("tiny", ["llama", "blenderbot"], indirect=True)
+SHORT = Decoding(max_tokens=5, min_tokens=2)
+
+pytestmark = pytest.mark.usefixtures("exact", "encoder")
+
+
+def built(name, folder, **options):
+    torch.manual_seed(11)
+    chosen = SYSTEMS[name]
+    if chosen.paper.backbone != "scratch":
+        shape = BackboneConfig(name=str(folder), context_limit=300, adapter=AdapterConfig(kind="full"))
+        options["backbone"] = shape
+    return chosen(chosen.config_class(**options), ESCONV)
+
+
+def prepared(name, folder, examples, **options):
+    system = built(name, folder, **options)
+    system.prepare(examples)
+    return system.eval()
+
+
+def measured(system, examples, micro_tokens=4096):
+    pairs = system.measure(system.rows(examples), examples, micro_tokens)
+    return {(e.conversation_id, e.index): one for one, e in pairs}
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    for key, likelihood in one.items():
+        assert likelihood.tokens == other[key].tokens
+        assert likelihood.nll == pytest.approx(other[key].nll, rel=1e-3)
+        if likelihood.strategy_logprobs is not None:
+            assert likelihood.strategy_logprobs == pytest.approx(other[key].strategy_logprobs, abs=1e-3)
+
+
+@EVERY
+def test_a_system_says_what_it_is(name):
+    system = SYSTEMS[name]
+    assert system.name == name
+    assert system.paper.citation
+    assert system.paper.title
+    assert all(isinstance(kind, str) for kind in system.needs)
+    assert system.needs >= system.required(system.config_class()), "the defaults need no more than is said"
+
+
+@TWO
+@EVERY
+def test_gradients_reach_every_declared_parameter(name, tiny, annotated_turns):
+    system = prepared(name, tiny, annotated_turns[:8]).train()
+    losses = system.losses(system.batch(annotated_turns[:8]))
+    assert tuple(sorted(losses)) == tuple(sorted(system.losses_named))
+    assert all(math.isfinite(float(loss.detach())) for loss in losses.values())
+    torch.stack(list(losses.values())).sum().backward()
+    dead = [
+        parameter
+        for parameter, value in system.trainable().items()
+        if value.grad is None or not value.grad.abs().sum() > 0
+    ]
+    unread = [one for one in dead if "embed_positions" in one or ".k_proj.bias" in one or "balance" in one]
+    assert dead == unread, "keys' biases cancel in a softmax; all else is learned"
+
+
+@TWO
+@EVERY
+def test_neither_padding_nor_order_changes_anything(name, tiny, annotated_turns):
+    examples = annotated_turns[:7]
+    system = prepared(name, tiny, examples)
+    together = measured(system, examples)
+    assert len(together) == len(examples)
+    same(together, measured(system, examples, micro_tokens=1))
+    same(together, measured(system, tuple(reversed(examples))))
+
+
+@TWO
+@EVERY
+def test_two_steps_a_save_and_a_load(tmp_path, name, tiny, annotated_turns):
+    examples = annotated_turns[:6]
+    system = prepared(name, tiny, annotated_turns).train()
+    optimizer = torch.optim.AdamW(system.trainable().values(), lr=3e-3)
+    values = []
+    for _ in range(3):
+        torch.manual_seed(3)
+        loss = system.objective(system.losses(system.batch(examples)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        values.append(float(loss.detach()))
+    assert values[2] < values[0]
+    system.save(tmp_path)
+    again = built(name, tiny)
+    again.load(tmp_path)
+    same(measured(system, examples), measured(again, examples))
+    replies = again.generate(examples[:3], SHORT.model_copy(update={"n": 2}), StrategyPolicy(kind="argmax"))
+    assert replies == system.generate(
+        examples[:3], SHORT.model_copy(update={"n": 2}), StrategyPolicy(kind="argmax")
+    )
+    assert [len(each) for each in replies] == [2, 2, 2]
+    assert all((one.strategy is not None) == system.uses_strategies for each in replies for one in each)
+
+
+@TWO
+@EVERY
+def test_policies_choose(name, tiny, annotated_turns):
+    system = prepared(name, tiny, annotated_turns[:6])
+    if not system.uses_strategies:
+        pytest.skip("nothing to choose")
+    examples = annotated_turns[:6]
+    for kind in ("gold", "argmax", "random", "sampled"):
+        replies = system.generate(examples, SHORT, StrategyPolicy(kind=kind))
+        if kind == "gold":
+            assert [reply.strategy for (reply,) in replies] == [one.strategy for one in examples]
+        for (reply,) in replies:
+            assert sum(reply.probabilities.values()) == pytest.approx(1, abs=1e-3)
+        if kind == "argmax":
+            best = [max(reply.probabilities, key=reply.probabilities.get) for (reply,) in replies]
+            assert [reply.strategy.name for (reply,) in replies] == best
+
+
+@TWO
+@EVERY
+def test_beliefs_are_the_same_measured_and_spoken(name, tiny, annotated_turns):
+    examples = annotated_turns[:5]
+    system = prepared(name, tiny, examples)
+    likelihoods = measured(system, examples)
+    for example, (reply,) in zip(examples, system.generate(examples, SHORT, StrategyPolicy()), strict=True):
+        known = likelihoods[example.conversation_id, example.index].strategy_logprobs
+        if known is None:
+            assert reply.probabilities is None
+        else:
+            assert list(reply.probabilities.values()) == pytest.approx([math.exp(v) for v in known], abs=1e-3)
+
+
+@EVERY
+def test_it_answers_from_the_first_turn_without_annotations(name, tiny_llama, annotated_turns, conversations):
+    system = prepared(name, tiny_llama, annotated_turns[:6])
+    supporter = SystemSupporter("tiny", system, SHORT, StrategyPolicy())
+    for talk in (Conversation(id="new", turns=()), conversations[0]):
+        (*_, last) = supporter.stream(talk)
+        assert (last.strategy is not None) == system.uses_strategies
+        forced = supporter.reply(talk, strategy=ESCONV.find("Information"), n=2)
+        assert len(forced) == 2
+        if system.uses_strategies:
+            assert all(reply.strategy.name == "Information" for reply in forced)
