@@ -1,9 +1,9 @@
 """Supervised tokens per second of training: every system against plain Joint, on one backbone in one run.
 
-`python benchmarks/systems.py` trains each system of the registry for a few optimiser steps on the embedded model
-with low-rank adapters, all taking turns, and prints medians and ratios. The corpus gets made-up annotations of
-ordinary length, because what is measured is the step, and phrases are read before it. The goal is that no system
-costs more than twice Joint.
+`python benchmarks/systems.py` trains each system of the registry for a few optimiser steps on the embedded
+model with low-rank adapters, all taking turns, and prints medians and ratios. The corpus gets made-up
+annotations of ordinary length, because what is measured is the step, and phrases are read before it. The
+goal is that no system costs more than twice Joint.
 
 `--quick` takes one short step on a tiny random model: it shows that the script works, not a speed.
 `--only NAME` measures one system against Joint.

@@ -12,7 +12,7 @@ row: the context goes to the encoder (its last tokens), the reply to the decoder
 It knows nothing about models or losses.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -105,6 +105,7 @@ class Renderer:
         self._close = self._ids(self.style.close.format(eos=tokenizer.eos_token))
         self._opens = {role: self._ids(text) for role, text in self.style.opens.items()}
         self.end_id: int = self._close[0]
+        self.words: Callable[[Turn, bool], str] = plain_words
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
@@ -145,11 +146,14 @@ class Renderer:
         named = [self.strategy_id(strategy)] if self.labels is not None else []
         return [*named, *self._ids(text), self.end_id]
 
-    def turn(self, turn: Turn) -> list[int]:
-        """Ids of a whole past turn. A supporter turn without a label gets no strategy token."""
+    def turn(self, turn: Turn, *, last: bool = True) -> list[int]:
+        """Ids of a whole past turn. A supporter turn without a label gets no strategy token.
+
+        `last` says whether the seeker has said nothing since; `words` may then tell more of it.
+        """
         named = turn.speaker is Role.SUPPORTER and self.labels is not None and turn.strategy is not None
         label = [self.strategy_id(turn.strategy)] if named else []
-        return [*self._opens[turn.speaker], *label, *self._ids(turn.text), *self._close]
+        return [*self._opens[turn.speaker], *label, *self._ids(self.words(turn, last)), *self._close]
 
     def context(self, turns: Iterable[Turn], profile: Profile, limit: int | None = None) -> list[int]:
         """Ids of a prompt that ends where the supporter's reply begins.
@@ -205,7 +209,9 @@ class Renderer:
 
     def pair_row(self, example: Example, number: int, context_limit: int, reply_limit: int) -> Row:
         """An encoder–decoder row: the last `context_limit` ids of the context, the reply cut to its limit."""
-        parts = [self.turn(turn) for turn in example.context]
+        seekers = [n for n, turn in enumerate(example.context) if turn.speaker is Role.SEEKER]
+        latest = max(seekers, default=-1)
+        parts = [self.turn(turn, last=number >= latest) for number, turn in enumerate(example.context)]
         source = [*self.opening(example.profile), *(i for part in parts for i in part)]
         learned = self.reply(example.response, example.strategy)[:reply_limit]
         start = self.tokenizer.bos_token_id
@@ -213,6 +219,11 @@ class Renderer:
         has_label = self.labels is not None
         targets = [Target(i + 1, number, has_label and i == 0) for i in range(len(learned))]
         return Row(ids, targets, source=source[-context_limit:] or [self.end_id])
+
+
+def plain_words(turn: Turn, last: bool) -> str:
+    """What was said and nothing else; a system may put its own function in `Renderer.words`."""
+    return turn.text
 
 
 def _gold_turn(example: Example) -> Turn:

@@ -65,6 +65,10 @@ class FusedSystem(System, Generic[T]):
     def think(self, context: Context, features: Any) -> T:
         """What is made of contexts and features before a word is said."""
 
+    def settle(self, thought: T, shares: Tensor | None) -> T:
+        """What is made once the strategy is known, before the first word; nothing by default."""
+        return thought
+
     @abstractmethod
     def fuse(self, states: Tensor, thought: T, shares: Tensor | None) -> Tensor:
         """Hidden states (E, T, H) after the fusion; `shares` (E, K) is what strategy they speak under."""
@@ -128,7 +132,9 @@ class FusedSystem(System, Generic[T]):
         hidden, context = self.backbone.read(batch)
         thought = self.think(context, batch.features)
         grid = Grid.of(batch.example_of, len(batch.examples))
-        fused = grid.flat(self.fuse(grid.laid(hidden), thought, self.shares(batch, thought)))
+        shares = self.shares(batch, thought)
+        settled = self.settle(thought, shares)
+        fused = grid.flat(self.fuse(grid.laid(hidden), settled, shares))
         return self.backbone.logits(fused.to(hidden.dtype)), thought
 
     def likelihoods(self, batch: Batch) -> list[Likelihood]:
@@ -167,6 +173,7 @@ class FusedVoice:
         believed = system.logprobs(self._thought)
         self._beliefs = believed
         self._shares = None if believed is None else believed.exp()
+        self._settled: Thought | None = None
 
     def beliefs(self) -> Tensor | None:
         """Log-probabilities of the strategies by the system's own head, (B, K)."""
@@ -177,8 +184,11 @@ class FusedVoice:
         if places is not None:
             device = self._system.backbone.device
             self._shares = one_hot(places.to(device), len(self._system.labels))
+            self._settled = None
 
     def scores(self, hidden: Tensor) -> Tensor:
         """Vocabulary scores (B, V) of hidden states (B, H)."""
-        fused = self._system.fuse(hidden[:, None], self._thought, self._shares)[:, 0]
+        if self._settled is None:
+            self._settled = self._system.settle(self._thought, self._shares)
+        fused = self._system.fuse(hidden[:, None], self._settled, self._shares)[:, 0]
         return self._system.backbone.logits(fused.to(hidden.dtype))

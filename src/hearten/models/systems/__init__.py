@@ -2,9 +2,24 @@
 
 from hearten.models.system import System
 from hearten.models.systems.admisc import Admisc
+from hearten.models.systems.fado import Fado
+from hearten.models.systems.glhg import Glhg
 from hearten.models.systems.joint import Joint
+from hearten.models.systems.kemi import Kemi
 from hearten.models.systems.misc import Misc
+from hearten.models.systems.multiesc import Multiesc
+from hearten.models.systems.transesc import Transesc
 from hearten.models.systems.vanilla import Vanilla
 
-SYSTEMS: dict[str, type[System]] = {"vanilla": Vanilla, "joint": Joint, "misc": Misc, "admisc": Admisc}
+SYSTEMS: dict[str, type[System]] = {
+    "vanilla": Vanilla,
+    "joint": Joint,
+    "misc": Misc,
+    "multiesc": Multiesc,
+    "glhg": Glhg,
+    "fado": Fado,
+    "kemi": Kemi,
+    "transesc": Transesc,
+    "admisc": Admisc,
+}
 """Name → class; Oracle and Random are decoding policies of Joint (`models/catalogue.py`)."""
