@@ -34,6 +34,8 @@ from hearten.train.loop import _one_step, _optimizer
 from hearten.train.recipe import Training
 from training import tiny_model
 
+BATCH = 2048
+"""Padded ids a step: one micro-batch, so that a round is short."""
 FEELINGS = ("anxiety", "depression", "sadness", "anger", "none")
 RELATIONS = ("xReact", "xIntent", "xNeed", "xWant", "xEffect", "xAttr", "oReact", "oEffect", "oWant")
 TAILS = ("sad", "to rest", "to talk to a friend", "worried", "to find a job", "cries", "tired", "to help")
@@ -69,9 +71,11 @@ def worker(name: str, backbone: str, some: list[Example]) -> Callable[[], float]
     options = {} if chosen.paper.backbone == "scratch" else {"backbone": shape}
     system = chosen(chosen.config_class(**options), label_set("esconv"))
     system.prepare(some)
-    training = Training(batch_tokens=4096)
+    training = Training(batch_tokens=BATCH)
     optimizer = _optimizer(system, training)
-    steps = itertools.cycle(epoch(system.rows(some), seed=13, number=0, micro_tokens=2048, batch_tokens=4096))
+    steps = itertools.cycle(
+        epoch(system.rows(some), seed=13, number=0, micro_tokens=2048, batch_tokens=BATCH)
+    )
 
     def step() -> float:
         began = time.perf_counter()
@@ -89,7 +93,7 @@ def main() -> None:
     chosen = parser.parse_args()
     corpus = find_training_corpus()
     chance = random.Random(13)
-    talks = [with_annotations(talk, chance) for talk in corpus.conversations[: 4 if chosen.quick else 60]]
+    talks = [with_annotations(talk, chance) for talk in corpus.conversations[: 4 if chosen.quick else 24]]
     some = [one for talk in talks for one in examples(talk, protocol("seed13-910"))]
     print(f"data: {corpus.format}, {len(some)} examples with made-up annotations; load average "
           f"{os.getloadavg()[0]:.1f}; {torch.get_num_threads()} threads")  # fmt: skip

@@ -2,7 +2,8 @@
 
 Training, perplexity, decoding and serving all come through here, so that what a model is asked is what it
 was taught. A `Style` says how a turn opens and closes: `chatml` for chat models such as the embedded one,
-`eos` for DialoGPT and the encoder–decoders (utterances joined by the end token), `plain` for anything else.
+`eos` for DialoGPT and the encoder–decoders (utterances joined by the end token), `tagged` for models
+trained from scratch here (a token names the speaker), `plain` for anything else.
 
 For a decoder-only model the examples of one conversation are prefixes of each other, so they become one
 `Row` with a target at every supporter turn: the whole conversation is learned in one pass. A row longer
@@ -45,6 +46,7 @@ STYLES: dict[str, Style] = {
         system=("<|im_start|>system\n", "<|im_end|>\n"),
     ),
     "eos": Style(opens={Role.SEEKER: "", Role.SUPPORTER: ""}, close="{eos}", system=None),
+    "tagged": Style(opens={Role.SEEKER: "<usr>", Role.SUPPORTER: "<sys>"}, close="{eos}", system=None),
     "plain": Style(opens={Role.SEEKER: "User: ", Role.SUPPORTER: "AI: "}, close="{eos}\n", system=("", "\n")),
 }
 

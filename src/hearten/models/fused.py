@@ -29,7 +29,7 @@ from hearten.lm.render import Row
 from hearten.models.parts.attention import Grid, heads_of
 from hearten.models.parts.codebook import gold_places, one_hot
 from hearten.models.parts.phrases import PhraseTable
-from hearten.models.system import Likelihood, System, SystemConfig, mean, reply_loss, sum_by_example
+from hearten.models.system import Likelihood, System, SystemConfig, mean, reply_likelihoods, reply_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +140,9 @@ class FusedSystem(System, Generic[T]):
     def likelihoods(self, batch: Batch) -> list[Likelihood]:
         """How probable each gold reply is, and every strategy's log-probability where there is a head."""
         logits, thought = self._run(batch)
-        count, said = len(batch.examples), batch.example_of[~batch.is_strategy]
-        tokens = reply_loss(logits, batch, self.backbone.strategy_ids)
-        sums = sum_by_example(tokens, said, count).tolist()
-        lengths = said.bincount(minlength=count).tolist()
         believed = self.logprobs(thought)
-        rows = [None] * count if believed is None else [tuple(row) for row in believed.tolist()]
-        return [
-            Likelihood(nll=nll, tokens=length, strategy_logprobs=row)
-            for nll, length, row in zip(sums, lengths, rows, strict=True)
-        ]
+        rows = None if believed is None else [tuple(row) for row in believed.tolist()]
+        return reply_likelihoods(logits, batch, self.backbone.strategy_ids, rows)
 
     def generate(
         self, examples: Sequence[Example], decoding: Decoding, policy: StrategyPolicy

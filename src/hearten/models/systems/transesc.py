@@ -77,8 +77,8 @@ class TransescConfig(SystemConfig):
 class TransescFeatures:
     """Of the last turns, empty places first.
 
-    Shapes: `speaker`, `emotion`, `strategy` (E, W), `commonsense` (E, W, 384), `keywords` (E, W + 1, most), the
-    last of them the reply's. -1 is no label; speaker 0 is the seeker, 1 the supporter, 2 an empty place.
+    Shapes: `speaker`, `emotion`, `strategy` (E, W), `commonsense` (E, W, 384), `keywords` (E, W + 1, most),
+    the last of them the reply's. -1 is no label; speaker 0 is the seeker, 1 the supporter, 2 an empty place.
     """
 
     speaker: Tensor
