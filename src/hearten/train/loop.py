@@ -82,8 +82,7 @@ def train(
     system.prepare(material.train)
     steps, ends = _plan(system.rows(material.train), training, seed)
     total, per_epoch = len(steps), len(steps) / training.epochs
-    every = max(1, round(per_epoch / training.validations))
-    valid_rows = system.rows(material.valid)
+    every, valid_rows = max(1, round(per_epoch / training.validations)), system.rows(material.valid)
 
     optimizer = _optimizer(system, training)
     state = _resume(system, optimizer, run)
