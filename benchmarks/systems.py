@@ -27,10 +27,12 @@ from hearten.core.protocol import examples, protocol
 from hearten.core.records import Example
 from hearten.core.taxonomy import label_set
 from hearten.data.seeds import find_training_corpus
-from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig
+from hearten.models.fitting import make_optimizer, one_step
 from hearten.models.systems import SYSTEMS
 from hearten.train.loader import epoch
-from hearten.train.loop import _one_step, _optimizer
+from hearten.train.loop import Material, SystemTask
 from hearten.train.recipe import Training
 from training import tiny_model
 
@@ -69,17 +71,18 @@ def worker(name: str, backbone: str, some: list[Example]) -> Callable[[], float]
     chosen = SYSTEMS[name]
     shape = BackboneConfig(name=backbone, adapter=AdapterConfig(layers=15))
     options = {} if chosen.paper.backbone == "scratch" else {"backbone": shape}
-    system = chosen(chosen.config_class(**options), label_set("esconv"))
+    system = chosen(chosen.fitted(chosen.config_class(**options), some), label_set("esconv"))
     system.prepare(some)
     training = Training(batch_tokens=BATCH)
-    optimizer = _optimizer(system, training)
+    task = SystemTask(system, Material(tuple(some), tuple(some[:1])), training)
+    optimizer = make_optimizer(task, training)
     steps = itertools.cycle(
         epoch(system.rows(some), seed=13, number=0, micro_tokens=2048, batch_tokens=BATCH)
     )
 
     def step() -> float:
         began = time.perf_counter()
-        tokens = int(_one_step(system, next(steps), some, optimizer, training)["tokens"])
+        tokens = int(one_step(task, next(steps), optimizer, training.clip)["tokens"])
         return tokens / (time.perf_counter() - began)
 
     return step

@@ -29,12 +29,14 @@ from hearten.core.protocol import protocol, split
 from hearten.core.records import Example
 from hearten.core.taxonomy import label_set
 from hearten.data.seeds import find_training_corpus
-from hearten.lm.backbone import AdapterConfig, BackboneConfig, autocast
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig, autocast
 from hearten.lm.render import Row
+from hearten.models.fitting import make_optimizer, one_step
 from hearten.models.system import SystemConfig
 from hearten.models.systems.vanilla import Vanilla
 from hearten.train.loader import epoch
-from hearten.train.loop import _one_step, _optimizer
+from hearten.train.loop import Material, SystemTask
 from hearten.train.recipe import Training
 
 BATCH, CONTEXT, REPLY = 16, 180, 45
@@ -120,14 +122,15 @@ def main() -> None:
 def measure(system: Vanilla, some: list[Example], repeats: int, size: int) -> None:
     """Let the three ways take turns, and print what each reached."""
     training = Training(batch_tokens=4096)
-    optimizer = _optimizer(system, training)
+    task = SystemTask(system, Material(tuple(some), tuple(some[:1])), training)
+    optimizer = make_optimizer(task, training)
     steps = itertools.cycle(epoch(system.rows(some), seed=13, number=0, micro_tokens=2048, batch_tokens=4096))
     window = system.backbone.config.window
     released = peer_rows(system, some, size, CONTEXT, REPLY)
     equal = peer_rows(system, some, size, window, window)
 
     def ours() -> int:
-        return int(str(_one_step(system, next(steps), some, optimizer, training)["tokens"]))
+        return int(str(one_step(task, next(steps), optimizer, training.clip)["tokens"]))
 
     ways = {
         "hearten: whole conversations, bucketed, logits where there is loss": ours,

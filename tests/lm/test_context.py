@@ -64,7 +64,7 @@ def test_a_context_is_what_stands_before_the_reply(tiny, supporter_turns):
     hidden, context = backbone.read(batch)
     torch.testing.assert_close(hidden, backbone.hidden(batch))
     for number, example in enumerate(batch.examples):
-        alone = backbone.renderer.pair_row(example, 0, 512, 64).source
+        alone = backbone.renderer.pair_row(example, 0, shape.context_limit, shape.reply_limit).source
         if context.causal:
             alone = backbone.renderer.context(example.context, example.profile)
             first = batch.example_of.tolist().index(number)

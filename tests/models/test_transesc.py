@@ -7,13 +7,13 @@ import torch
 
 from hearten.core.taxonomy import label_set
 from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.models.parts.codebook import classified
 from hearten.models.systems.transesc import (
     EMOTION,
     SEMANTICS,
     STRATEGY,
     Relational,
     Transesc,
-    classified,
     graphs,
     reaction,
     speakers,

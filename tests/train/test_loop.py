@@ -17,9 +17,11 @@ from hearten.core.jsonl import read_json, read_lines
 from hearten.core.runfolder import RunFolder
 from hearten.core.taxonomy import label_set
 from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.models import fitting
+from hearten.models.fitting import State, done_share, linear
 from hearten.models.systems import SYSTEMS
 from hearten.train import loop
-from hearten.train.loop import Material, State, _done, _plan, _schedule, train
+from hearten.train.loop import Material, _plan, train
 from hearten.train.recipe import Training
 
 pytestmark = pytest.mark.usefixtures("exact")
@@ -58,19 +60,19 @@ class Stop(Exception):
 
 def test_the_schedule_by_hand():
     # a rise over a tenth, then a straight fall to zero at the end
-    assert _schedule(0.05, 0.1) == pytest.approx(0.051 / 0.1)
-    assert _schedule(0.1, 0.1) == 1.0
-    assert _schedule(0.55, 0.1) == pytest.approx(0.5)
-    assert _schedule(1.0, 0.1) == 0.0
-    assert _schedule(0.0, 0.0) == 1.0
-    assert _schedule(0.25, 0.0) == 0.75
-    assert 0 < _schedule(0.0, 0.1) < 0.02, "the first step moves a little"
+    assert linear(0.05, 0.1) == pytest.approx(0.051 / 0.1)
+    assert linear(0.1, 0.1) == 1.0
+    assert linear(0.55, 0.1) == pytest.approx(0.5)
+    assert linear(1.0, 0.1) == 0.0
+    assert linear(0.0, 0.0) == 1.0
+    assert linear(0.25, 0.0) == 0.75
+    assert 0 < linear(0.0, 0.1) < 0.02, "the first step moves a little"
 
 
 def test_a_run_is_done_by_steps_or_by_minutes():
-    assert _done(State(step=3), 6, None) == 0.5
-    assert _done(State(step=3, seconds=90), 6, 2) == 0.75
-    assert _done(State(step=3, seconds=6), 6, 2) == 0.5
+    assert done_share(State(step=3), 6, None) == 0.5
+    assert done_share(State(step=3, seconds=90), 6, 2) == 0.75
+    assert done_share(State(step=3, seconds=6), 6, 2) == 0.5
 
 
 @pytest.mark.parametrize(("epochs", "expected"), [(1.0, 1.0), (2.0, 2.0), (0.5, 0.5), (1.5, 1.5)])
@@ -112,19 +114,19 @@ def test_a_run_that_was_stopped_arrives_at_the_same_numbers(
     whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
     total = train(built(tiny_llama, **options), material, SIX, whole, seed=13, quiet=True).step
     assert total >= 6
-    real, count = loop._one_step, iter(range(100))
+    real, count = fitting.one_step, iter(range(100))
 
     def stopping(*args):
         if next(count) == stop_at:
             raise Stop
         return real(*args)
 
-    monkeypatch.setattr(loop, "_one_step", stopping)
+    monkeypatch.setattr(fitting, "one_step", stopping)
     with pytest.raises(Stop):
         train(built(tiny_llama, **options), material, SIX, broken, seed=13, quiet=True)
     with broken.metrics.open("a") as stream:
         stream.write('{"step": 4, "torn')  # what a kill may leave
-    monkeypatch.setattr(loop, "_one_step", real)
+    monkeypatch.setattr(fitting, "one_step", real)
     train(built(tiny_llama, **options), material, SIX, broken, seed=13, quiet=True)
     assert metrics(broken) == metrics(whole)
     assert any("weights" in row for row in metrics(whole)) == bool(options), "dynamic weights did move"
@@ -172,7 +174,7 @@ def test_metrics_say_what_a_step_was(tmp_path, tiny_llama, material):
     targets = sum(len(row.targets) for row in system.rows(material.train))
     assert sum(row["tokens"] for row in steps) == 2 * targets
     for number, row in enumerate(steps):
-        assert row["rate"] == pytest.approx(SIX.learning_rate * _schedule(number / state.step, SIX.warmup))
+        assert row["rate"] == pytest.approx(SIX.learning_rate * linear(number / state.step, SIX.warmup))
         assert row["loss"] == pytest.approx(row["losses"]["strategy"] + row["losses"]["response"], rel=1e-5)
 
 
@@ -238,7 +240,7 @@ def test_minutes_end_a_run_with_a_validated_model(tmp_path, tiny_llama, material
             self.now += 1.0
             return self.now
 
-    monkeypatch.setattr(loop, "time", Clock())
+    monkeypatch.setattr(fitting, "time", Clock())
     run = RunFolder(tmp_path)
     endless = SIX.model_copy(update={"epochs": 50, "validations": 0.02})
     state = train(built(tiny_llama), material, endless, run, seed=13, minutes=0.5, quiet=True)
@@ -262,6 +264,7 @@ from hearten.core.protocol import examples, protocol
 from hearten.core.runfolder import RunFolder
 from hearten.core.taxonomy import label_set
 from hearten.lm import backbone
+from hearten.models import fitting
 from hearten.models.systems import SYSTEMS
 from hearten.train import loop
 from hearten.train.recipe import Training
@@ -276,8 +279,8 @@ training = Training(epochs=4, learning_rate=3e-3, batch_tokens=200, micro_tokens
                     checkpoint_minutes=0)
 if sys.argv[2] == "slowly":
     import time
-    real = loop._one_step
-    loop._one_step = lambda *args: time.sleep(0.2) or real(*args)
+    real = fitting.one_step
+    fitting.one_step = lambda *args: time.sleep(0.2) or real(*args)
 print(loop.train(system, material, training, RunFolder(Path(sys.argv[1])), seed=13, quiet=True).step)
 """
 

@@ -14,8 +14,8 @@ from hearten.lm.decode import POLICIES
 from hearten.models.catalogue import CATALOGUE
 from hearten.models.systems.joint import JointConfig
 from hearten.train.defaults import default_recipe
-from hearten.train.recipe import parse_recipe
-from hearten.train.run import read_recipe, start
+from hearten.train.recipe import parse_recipe, read_recipe
+from hearten.train.run import start
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.toml"))
 SMALL = """
@@ -84,7 +84,8 @@ def test_there_are_recipes():
 def test_a_recipe_carries_its_papers_row(path):
     recipe = read_recipe(path)
     assert recipe.title
-    assert "table" in recipe.published
+    assert recipe.paper is not None
+    assert recipe.paper.figures
 
 
 @pytest.fixture(scope="module")
@@ -222,3 +223,40 @@ def test_systems_are_listed(capsys):
     table = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 100 for line in table)
     assert len(table) == len(rows) + 3
+
+
+def test_a_recipe_stands_on_another_table_by_table(tmp_path):
+    (tmp_path / "low.toml").write_text(
+        'seed = 1\n[model.backbone.adapter]\nkind = "lora"\nrank = 3\nalpha = 5\n'
+    )
+    (tmp_path / "mid.toml").write_text('base = "low.toml"\nseed = 2\n[model.backbone.adapter]\nrank = 4\n')
+    top = tmp_path / "top.toml"
+    top.write_text('base = "mid.toml"\ntitle = "t"\nsystem = "joint"\n[model.backbone]\nwindow = 512\n')
+    recipe = read_recipe(top)
+    found = recipe.model.backbone.adapter
+    assert (recipe.seed, found.rank, found.alpha, recipe.model.backbone.window) == (2, 4, 5, 512)
+    top.write_text(top.read_text() + '[model.backbone.adapter]\nkind = "full"\n')
+    assert read_recipe(top).model.backbone.adapter.kind == "full", "another kind, other options"
+
+
+def test_a_recipe_that_stands_on_itself_is_refused(tmp_path):
+    (tmp_path / "a.toml").write_text('base = "b.toml"\n')
+    (tmp_path / "b.toml").write_text('base = "a.toml"\n')
+    with pytest.raises(UsageError, match=r"a\.toml' stands on itself"):
+        read_recipe(tmp_path / "a.toml")
+
+
+def test_what_changes_on_the_embedded_model_stands_in_the_recipe(tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text(
+        'title = "t"\nsystem = "joint"\n'
+        '[model.backbone]\nname = "blenderbot-small"\nadapter = { kind = "full" }\n'
+        '[training]\nlearning_rate = 3e-5\n[embedded.model.backbone]\nadapter = { kind = "lora" }\n'
+        "[embedded.training]\nlearning_rate = 1e-3\n"
+    )
+    paper, ours = read_recipe(path), read_recipe(path, backbone="embedded")
+    assert (paper.model.backbone.name, paper.training.learning_rate) == ("blenderbot-small", 3e-5)
+    assert (ours.model.backbone.name, ours.training.learning_rate) == ("embedded", 1e-3)
+    assert ours.model.backbone.adapter.kind == "lora"
+    elsewhere = read_recipe(path, backbone="my/folder")
+    assert (elsewhere.model.backbone.name, elsewhere.training.learning_rate) == ("my/folder", 3e-5)

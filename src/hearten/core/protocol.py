@@ -8,7 +8,7 @@ otherwise.
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -131,8 +131,10 @@ def relabel(conversation: Conversation, target: str) -> Conversation:
     return conversation.model_copy(update={"turns": turns, "label_set": target})
 
 
-def examples(conversation: Conversation, how: Protocol) -> list[Example]:
-    """One example per supporter turn that the protocol lets be a target."""
+def examples(
+    conversation: Conversation, how: Protocol, speakers: Collection[Role] = (Role.SUPPORTER,)
+) -> list[Example]:
+    """One example per turn of `speakers` that the protocol lets be a target."""
     if how.label_set and how.label_set != conversation.label_set:
         conversation = relabel(conversation, how.label_set)
     if how.merge == "speaker":
@@ -149,9 +151,10 @@ def examples(conversation: Conversation, how: Protocol) -> list[Example]:
             strategy=turn.strategy,
             label_set=conversation.label_set,
             hindsight=later.get(index),
+            speaker=turn.speaker,
         )
         for index, turn in enumerate(turns)
-        if turn.speaker is Role.SUPPORTER and index >= how.min_context and str(turn.strategy) not in how.drop
+        if turn.speaker in speakers and index >= how.min_context and str(turn.strategy) not in how.drop
     ]
 
 
@@ -190,6 +193,21 @@ def split(conversations: Sequence[Conversation], how: Protocol) -> Split:
     test = max(1, int(how.fractions[2] * len(order)))
     chosen = {"valid": order[:valid], "test": order[valid : valid + test], "train": order[valid + test :]}
     return Split(how, {part: tuple(ex for i in chosen[part] for ex in groups[i]) for part in PARTS})
+
+
+def with_whole_sessions(parts: Split, conversations: Sequence[Conversation]) -> Split:
+    """The same split with every speaker's turns to learn in train (ExTES's DialoGPT: one long text).
+
+    Raises:
+        Failure: the protocol does not split by conversation.
+    """
+    if parts.protocol.unit != "conversation":
+        what = f"protocol '{parts.protocol.name}' splits windows, so a whole session has no part of its own"
+        raise Failure(what, fix='a protocol that splits by conversation, such as "seed13-910"')
+    inside = {example.conversation_id for example in parts["train"]}
+    talks = (talk for talk in conversations if talk.id in inside)
+    learned = tuple(one for talk in talks for one in examples(talk, parts.protocol, tuple(Role)))
+    return Split(parts.protocol, {**parts.parts, "train": learned})
 
 
 def leaks(parts: Split) -> Leaks:

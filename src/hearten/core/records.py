@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hearten.core.conversation import Profile, Record, Stars, StrategyField, Survey, Text, Turn
+from hearten.core.conversation import Profile, Record, Role, Stars, StrategyField, Survey, Text, Turn
 
 
 class Hindsight(Record):
@@ -28,11 +28,11 @@ class Hindsight(Record):
 
 
 class Example(Record):
-    """One supporter turn to learn or to predict, with everything said before it."""
+    """One turn to learn or to predict, the supporter's as a rule, with everything said before it."""
 
     conversation_id: str
     index: int
-    """Position of the supporter turn in the (merged) conversation, from 0."""
+    """Position of the turn in the (merged) conversation, from 0."""
     turns_total: int
     """How many turns that conversation has: index / turns_total is its progress."""
     context: tuple[Turn, ...]
@@ -41,6 +41,8 @@ class Example(Record):
     strategy: StrategyField | None = None
     label_set: str = "esconv"
     hindsight: Hindsight | None = None
+    speaker: Role = Role.SUPPORTER
+    """The seeker only where whole sessions are learned; nobody is tested on a seeker's words."""
 
 
 class Reply(Record):
@@ -53,6 +55,12 @@ class Reply(Record):
     score: float | None = None
     """Length-normalised log-probability of the text, where the supporter knows it."""
     details: dict[str, Any] | None = None
+
+    def noted(self, link: str, seconds: float = 0.0, **details: Any) -> "Reply":
+        """The reply with what one link of a chain found out, and what it took, in its `details`."""
+        before = self.details or {}
+        links = [*before.get("links", ()), {"name": link, "ms": round(1000 * seconds, 1)}]
+        return self.model_copy(update={"details": {**before, **details, "links": links}})
 
 
 class Prediction(Record):

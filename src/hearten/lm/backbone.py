@@ -15,19 +15,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
-from transformers.pytorch_utils import Conv1D
 
 from hearten.core.config import Config
 from hearten.core.errors import Failure, UsageError, nearest
 from hearten.core.places import cache_folder
 from hearten.core.records import Example
 from hearten.core.taxonomy import LabelSet
+from hearten.lm.adapters import AdapterConfig, adapt
 from hearten.lm.context import Context
 from hearten.lm.embedded import embedded_folder, quiet_libraries
 from hearten.lm.hardware import native_bf16
@@ -48,19 +48,9 @@ PUBLISHED: dict[str, Published] = {
     "dialogpt-small": Published("microsoft/DialoGPT-small", 350, "MIT"),
     "dialogpt-medium": Published("microsoft/DialoGPT-medium", 860, "MIT"),
     "bart-base": Published("facebook/bart-base", 560, "Apache-2.0"),
+    "open-llama-7b": Published("openlm-research/open_llama_7b", 13500, "Apache-2.0"),
 }
 """Backbones of the four papers by short name."""
-
-
-class AdapterConfig(Config):
-    """Low-rank adaptation (Hu et al. 2021) of every linear layer, or full fine-tuning."""
-
-    kind: Literal["lora", "full"] = "lora"
-    rank: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
-    layers: int | None = None
-    """Adapt only so many of the last layers: no gradient goes below them, which saves a third of a step."""
 
 
 class BackboneConfig(Config):
@@ -268,7 +258,7 @@ def open_backbone(config: BackboneConfig, labels: LabelSet | None) -> Backbone:
     loader = AutoModelForSeq2SeqLM if pairs else AutoModelForCausalLM
     model = loader.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     _add_strategy_rows(model, renderer)
-    _adapt(model, renderer, config.adapter, pairs)
+    adapt(model, renderer.strategy_ids, config.adapter)
     return (PairBackbone if pairs else CausalBackbone)(model, renderer, config)
 
 
@@ -321,48 +311,6 @@ def _add_strategy_rows(model: Any, renderer: Renderer) -> None:
     for strategy, row in zip(renderer.labels, renderer.strategy_ids, strict=True):
         name = renderer.tokenizer(" " + strategy.name, add_special_tokens=False).input_ids
         table[row] = table[name].mean(dim=0)
-
-
-def _adapt(model: Any, renderer: Renderer, adapter: AdapterConfig, pairs: bool) -> None:
-    """Leave the model fully trainable, or freeze it and put low-rank adapters into its linear layers."""
-    if adapter.kind == "full":
-        return
-    if pairs:
-        raise UsageError("LoRA is offered for decoder-only backbones", fix='adapter.kind = "full"')
-    from peft import LoraConfig, inject_adapter_in_model
-
-    embedding = next(n for n, m in model.named_modules() if m is model.get_input_embeddings())
-    tokens = {embedding.rsplit(".", 1)[-1]: list(renderer.strategy_ids)} if renderer.strategy_ids else None
-    layers = _layers(model)
-    first = 0 if adapter.layers is None else max(0, len(layers) - adapter.layers)
-    targets = _linear_layers(model, layers[first:])
-    recipe = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=adapter.rank,
-        lora_alpha=adapter.alpha,
-        lora_dropout=adapter.dropout,
-        target_modules=targets,
-        fan_in_fan_out=isinstance(model.get_submodule(targets[0]), Conv1D),
-        trainable_token_indices=tokens,
-    )
-    inject_adapter_in_model(recipe, model)
-    if first:  # strategy rows then learn through the output alone
-        layers[0].register_forward_pre_hook(_stop_gradient)
-
-
-def _layers(model: Any) -> Any:
-    """The model's layers, lowest first: GPT-2 calls them `h`."""
-    return model.base_model.layers if hasattr(model.base_model, "layers") else model.base_model.h
-
-
-def _linear_layers(model: Any, layers: Sequence[nn.Module]) -> list[str]:
-    """Names of all linear modules in `layers`; GPT-2's are `Conv1D`."""
-    inside = {id(m) for layer in layers for m in layer.modules() if isinstance(m, nn.Linear | Conv1D)}
-    return [name for name, module in model.named_modules() if id(module) in inside]
-
-
-def _stop_gradient(_layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (inputs[0].detach(), *inputs[1:])
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:

@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from torch import Tensor
-from torch.nn import functional
 
 from hearten.core.records import Example, Reply
 from hearten.core.taxonomy import LabelSet
@@ -27,7 +26,7 @@ from hearten.lm.context import Context
 from hearten.lm.decode import Decoding, StrategyPolicy, generate
 from hearten.lm.render import Row
 from hearten.models.parts.attention import Grid, heads_of
-from hearten.models.parts.codebook import gold_places, one_hot
+from hearten.models.parts.codebook import classified, gold_places, one_hot
 from hearten.models.parts.phrases import PhraseTable
 from hearten.models.system import Likelihood, System, SystemConfig, mean, reply_likelihoods, reply_loss
 
@@ -107,7 +106,7 @@ class FusedSystem(System, Generic[T]):
         """Mean cross-entropy of the gold strategies under the head (AdMISC eq. 21)."""
         assert thought.strategy is not None
         gold = gold_places(batch.examples, self.labels, thought.strategy.device)
-        return mean(functional.cross_entropy(thought.strategy.float(), gold, reduction="none"))
+        return classified(thought.strategy, gold)
 
     def logprobs(self, thought: T) -> Tensor | None:
         """Log-probabilities of the strategies, (E, K)."""

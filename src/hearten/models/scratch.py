@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from hearten.core.errors import Failure
 from hearten.core.records import Example, Reply
@@ -20,6 +19,7 @@ from hearten.core.taxonomy import labels as plain_labels
 from hearten.lm.backbone import Batch
 from hearten.lm.decode import Decoding, StrategyPolicy, generate
 from hearten.lm.render import Renderer
+from hearten.models.parts.codebook import classified
 from hearten.models.parts.scratch import (
     SPECIALS,
     Encoded,
@@ -118,8 +118,7 @@ class Scratch(System):
 
         `literal` divides it by the tokens of the batch: there the words' loss is a sum and this one a mean.
         """
-        each = functional.cross_entropy(logits.float(), gold, ignore_index=-1, reduction="sum")
-        share = each / (gold >= 0).sum().clamp_min(1)
+        share = classified(logits, gold)
         return share / max(1, len(batch.target_ids)) if self.config.literal else share
 
     def likelihoods(self, batch: Batch) -> list[Likelihood]:

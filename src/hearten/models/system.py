@@ -5,6 +5,7 @@ optimisers, schedules or files: the one training loop is in `train`, and `save`/
 parameters that were trained (an adapter of some megabytes, or everything after full fine-tuning).
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -201,6 +202,22 @@ class System(nn.Module, ABC):
             raise Failure(f"weights do not fit this system: '{strange}'", where=str(folder / WEIGHTS))
         for name, value in state.items():
             mine[name].copy_(value)
+
+
+def validation(
+    system: System, rows: Sequence[Row], examples: Sequence[Example], micro_tokens: int
+) -> dict[str, float]:
+    """Perplexity per token on `rows`, and how often the likeliest strategy is the gold one."""
+    nll, tokens, right, named = 0.0, 0, 0, 0
+    for likelihood, example in system.measure(rows, examples, micro_tokens):
+        nll, tokens = nll + likelihood.nll, tokens + likelihood.tokens
+        if likelihood.strategy_logprobs and example.strategy:
+            guess = max(range(len(system.labels)), key=likelihood.strategy_logprobs.__getitem__)
+            right, named = right + (guess == system.labels.position(example.strategy)), named + 1
+    mean_nll = nll / max(1, tokens)
+    perplexity = math.exp(min(mean_nll, 700.0)) if math.isfinite(mean_nll) else mean_nll
+    accuracy = {"valid_strategy_accuracy": right / named} if named else {}
+    return {"valid_perplexity": perplexity} | accuracy  # e^700: beyond it a float cannot tell
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -7,18 +7,17 @@ from typing import Any
 
 import torch
 
-from hearten.core.config import read_toml
-from hearten.core.conversation import Conversation
+from hearten.core.conversation import Conversation, Role
 from hearten.core.errors import Failure, UsageError
 from hearten.core.jsonl import read_records
-from hearten.core.protocol import Split, protocol, refuse_leaks, split
+from hearten.core.protocol import Split, protocol, refuse_leaks, split, with_whole_sessions
 from hearten.core.records import Example
 from hearten.core.runfolder import Manifest, RunFolder, file_hash, git_revision, now, versions
 from hearten.core.taxonomy import label_set
 from hearten.models.system import System
 from hearten.models.systems import SYSTEMS
 from hearten.train.loop import Material, train
-from hearten.train.recipe import Recipe, parse_recipe
+from hearten.train.recipe import Recipe, read_recipe
 
 
 def start(
@@ -56,22 +55,12 @@ def start(
     return run
 
 
-def read_recipe(file: Path, *, seed: int | None = None, backbone: str | None = None) -> Recipe:
-    """The recipe in `file` with the command line's changes."""
-    values = read_toml(file)
-    if seed is not None:
-        values["seed"] = seed
-    if backbone is not None:
-        values.setdefault("model", {}).setdefault("backbone", {})["name"] = backbone
-    return parse_recipe(values, where=str(file))
-
-
 def read_split(recipe: Recipe, data: Path, limit: int | None = None) -> Split:
-    """The corpus under the recipe's protocol, refused if it leaks."""
+    """The corpus under the recipe's protocol, refused if it leaks; in train what the recipe learns."""
     conversations = list(read_records(data, Conversation))[:limit]
     parts = split(conversations, protocol(recipe.protocol))
     refuse_leaks(parts, allow=recipe.allow_leaks)
-    return parts
+    return with_whole_sessions(parts, conversations) if recipe.training.learn == "session" else parts
 
 
 def require_annotations(recipe: Recipe, examples: Sequence[Example], data: Path) -> None:
@@ -105,10 +94,11 @@ def build_system(recipe: Recipe, examples: Sequence[Example]) -> System:
     if not examples:
         raise Failure("no supporter turns to train on", fix="check the corpus: hearten data check")
     chosen = SYSTEMS[recipe.system]
-    unlabelled = sum(example.strategy is None for example in examples)
+    replies = [example for example in examples if example.speaker is Role.SUPPORTER]
+    unlabelled = sum(example.strategy is None for example in replies)
     if chosen.uses_strategies and unlabelled:
         what = (
-            f"{unlabelled} of {len(examples)} supporter turns have no strategy; '{recipe.system}' needs them"
+            f"{unlabelled} of {len(replies)} supporter turns have no strategy; '{recipe.system}' needs them"
         )
         raise Failure(what, fix='label the corpus, or use system = "vanilla"')
     torch.manual_seed(recipe.seed)

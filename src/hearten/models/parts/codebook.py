@@ -52,3 +52,11 @@ def gold_places(examples: Sequence[Example], labels: LabelSet, device: torch.dev
 def one_hot(places: Tensor, classes: int) -> Tensor:
     """(E,) → (E, K) of float; all zeros for -1."""
     return functional.one_hot(places.clamp_min(0), classes).float() * (places >= 0).unsqueeze(-1)
+
+
+def classified(logits: Tensor, gold: Tensor) -> Tensor:
+    """Mean cross-entropy of (…, C) logits over the places whose `gold` (…) is not -1; 0 if there are none."""
+    each = functional.cross_entropy(
+        logits.float().flatten(0, -2), gold.flatten(), ignore_index=-1, reduction="sum"
+    )
+    return each / (gold >= 0).sum().clamp_min(1)

@@ -23,7 +23,8 @@ from torch.nn import functional
 
 from hearten.core.errors import Failure
 from hearten.core.records import Example
-from hearten.lm.backbone import AdapterConfig, BackboneConfig, PairBackbone
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig, PairBackbone
 from hearten.lm.render import Row
 from hearten.models.system import SystemConfig
 

@@ -183,9 +183,9 @@ class Fado(FusedSystem[FadoThought]):
     def strategy_loss(self, batch: Batch, thought: FadoThought) -> Tensor:
         """Squared error of Q to the feedback-aware target, meant over strategies and examples."""
         assert thought.strategy is not None
-        gold = one_hot(gold_places(batch.examples, self.labels, batch.ids.device), len(self.labels))
-        wanted = gold * batch.features.target[:, None]
-        return mean((thought.strategy.float() - wanted).square().mean(-1))
+        places = gold_places(batch.examples, self.labels, batch.ids.device)
+        wanted = one_hot(places, len(self.labels)) * batch.features.target[:, None]
+        return mean((thought.strategy.float() - wanted).square().mean(-1)[places >= 0])
 
     def logprobs(self, thought: FadoThought) -> Tensor:
         """Log of Q, cut just above zero and made to sum to 1."""

@@ -28,7 +28,7 @@ from hearten.lm.backbone import Batch
 from hearten.lm.context import Context, Memory
 from hearten.models.fused import FusedSystem, Thought
 from hearten.models.parts.attention import CrossAttention, Held, begin_small
-from hearten.models.parts.codebook import Head
+from hearten.models.parts.codebook import Head, classified
 from hearten.models.parts.phrases import Reader, annotation, blocks, last_seeker_turn, sentences, usable
 from hearten.models.system import Paper, SystemConfig
 
@@ -147,11 +147,7 @@ class Glhg(FusedSystem[GlhgThought]):
         """`problem`: mean cross-entropy of the survey's problem from the global node."""
         if thought.cause is None:
             return {"problem": batch.ids.new_zeros((), dtype=torch.float32)}
-        gold = batch.features.problem
-        each = functional.cross_entropy(
-            self.problem(thought.cause).float(), gold, ignore_index=-1, reduction="sum"
-        )
-        return {"problem": each / (gold >= 0).sum().clamp_min(1)}
+        return {"problem": classified(self.problem(thought.cause), batch.features.problem)}
 
     def fuse(self, states: Tensor, thought: GlhgThought, shares: Tensor | None) -> Tensor:
         """O + λ A(O, [C; nodes]) + (1 − λ) W_g g, (E, T, H)."""

@@ -28,7 +28,6 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hearten.core.conversation import Role, Turn
 from hearten.core.records import Example
@@ -38,7 +37,7 @@ from hearten.lm.backbone import Batch
 from hearten.lm.context import Context, Memory
 from hearten.models.fused import FusedSystem, Thought
 from hearten.models.parts.attention import CrossAttention, Held, heads_of
-from hearten.models.parts.codebook import gold_places
+from hearten.models.parts.codebook import classified, gold_places
 from hearten.models.parts.phrases import Reader, annotation, usable
 from hearten.models.system import Paper, SystemConfig
 
@@ -336,11 +335,3 @@ def _relations(edges: dict[tuple[int, int], Tensor]) -> Tensor:
     for (source, into), there in edges.items():
         whole[:, :, into, :, source] = there * RELATIONS[source, into]
     return whole.reshape(size, 3 * count, 3 * count)
-
-
-def classified(logits: Tensor, gold: Tensor) -> Tensor:
-    """Mean cross-entropy of (…, C) logits over the places whose `gold` (…) is not -1; 0 if there are none."""
-    each = functional.cross_entropy(
-        logits.float().flatten(0, -2), gold.flatten(), ignore_index=-1, reduction="sum"
-    )
-    return each / (gold >= 0).sum().clamp_min(1)
