@@ -2,8 +2,8 @@
 feelings.
 
 - Generator: the reply's token of strategy is planned; the states attend to the context's tokens (c1) and to
-  its turns (c2: their words and their valence and arousal), o' = o + g c1 + (1 − g) c2, g = σ(W [c1; c2]).
-  What caused the seeker's feeling stands before their words.
+  its turns (c2: their words and, where a lexicon told them, their valence and arousal), o' = o + g c1 + (1
+  − g) c2, g = σ(W [c1; c2]). What caused the seeker's feeling stands before their words.
 - Strategy sequence generator: a recurrent network from the context and the strategies so far to those to
   come.
 - Feedback predictor: a recurrent network over the turns, attended to by the candidate strategies; it learns
@@ -116,7 +116,7 @@ class Multiesc(FusedSystem[MultiescThought]):
     paper: ClassVar[Paper] = MULTIESC
     uses_strategies: ClassVar[bool] = True
     own_head: ClassVar[bool] = True
-    needs: ClassVar[frozenset[str]] = frozenset({"cause", "vad"})
+    needs: ClassVar[frozenset[str]] = frozenset({"cause"})
     losses_named: ClassVar[tuple[str, ...]] = ("response", "strategy", "feedback")
     config_class: ClassVar[type[SystemConfig]] = MultiescConfig
     config: MultiescConfig
