@@ -58,6 +58,8 @@ class AdapterConfig(Config):
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.0
+    modules: Literal["all", "attention"] = "all"
+    """Every linear layer, or the attention's query, key, value and output alone."""
     layers: int | None = None
     """Adapt only so many of the last layers: no gradient goes below them, which saves a third of a step."""
 
@@ -299,7 +301,7 @@ def _adapt(model: Any, renderer: Renderer, adapter: AdapterConfig, pairs: bool) 
     tokens = {embedding.rsplit(".", 1)[-1]: list(renderer.strategy_ids)} if renderer.strategy_ids else None
     layers = _layers(model)
     first = 0 if adapter.layers is None else max(0, len(layers) - adapter.layers)
-    targets = _linear_layers(model, layers[first:])
+    targets = _linear_layers(model, layers[first:], adapter.modules)
     recipe = LoraConfig(
         task_type="CAUSAL_LM",
         r=adapter.rank,
@@ -319,10 +321,11 @@ def _layers(model: Any) -> Any:
     return model.base_model.layers if hasattr(model.base_model, "layers") else model.base_model.h
 
 
-def _linear_layers(model: Any, layers: Sequence[nn.Module]) -> list[str]:
-    """Names of all linear modules in `layers`; GPT-2's are `Conv1D`."""
+def _linear_layers(model: Any, layers: Sequence[nn.Module], modules: str) -> list[str]:
+    """Names of the linear modules in `layers`, or of their attention's alone; GPT-2's are `Conv1D`."""
     inside = {id(m) for layer in layers for m in layer.modules() if isinstance(m, nn.Linear | Conv1D)}
-    return [name for name, module in model.named_modules() if id(module) in inside]
+    names = [name for name, module in model.named_modules() if id(module) in inside]
+    return [name for name in names if modules == "all" or "attn" in name]
 
 
 def _stop_gradient(_layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

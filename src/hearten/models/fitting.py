@@ -100,6 +100,7 @@ def fit(
     per_epoch: float,
     seed: int,
     minutes: float | None = None,
+    pause: float | None = None,
     quiet: bool = False,
     schedule: Callable[[float, float], float] | None = None,
 ) -> State:
@@ -113,11 +114,12 @@ def fit(
         per_epoch: how many steps make an epoch.
         seed: of dropout.
         minutes: stop after so long; the learning rate reaches zero then.
+        pause: save and return after so many minutes of this call; the next call goes on.
         quiet: no progress bar.
         schedule: (share done, warm-up) → share of the learning rate; by default `linear`.
 
     Returns:
-        The final state; the best weights are back in the task.
+        The state: final, with the best weights back in the task, or where it paused.
 
     Raises:
         Failure: the loss is not a number, or the disk is full.
@@ -125,7 +127,8 @@ def fit(
     total, every = len(steps), max(1, round(per_epoch / fitting.validations))
     optimizer = make_optimizer(task, fitting)
     state = _resume(task, optimizer, run)
-    started, saved = time.monotonic() - state.seconds, time.monotonic()
+    began = saved = time.monotonic()
+    started = began - state.seconds
 
     before = 100 * done_share(state, total, minutes)
     with Appender(run.metrics) as log, progress("training, %", 100, done=before, quiet=quiet) as bar:
@@ -145,6 +148,9 @@ def fit(
             if time.monotonic() - saved > 60 * fitting.checkpoint_minutes:
                 _save(task, optimizer, state, run)
                 saved = time.monotonic()
+            if pause is not None and time.monotonic() - began > 60 * pause and state.step < total:
+                _save(task, optimizer, state, run)
+                return state
         if state.validated < state.step:  # the minutes ended before the steps
             _validate(task, state, run, log)
     _save(task, optimizer, state, run)
