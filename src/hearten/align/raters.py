@@ -37,7 +37,7 @@ class RaterTraining(Fitting):
     weight_decay: float = 0.0
     validations: float = 2.0
     checkpoint_minutes: float = 3.0
-    batch_items: Annotated[int, Field(ge=1)] = 32
+    batch_items: Annotated[int, Field(ge=1)] = 16
     """Replies per optimiser step, of all facets together."""
     row_tokens: Annotated[int, Field(ge=64)] = 768
     """Ids of replies and contexts behind one instruction: bounds the memory."""

@@ -79,6 +79,8 @@ class BackboneConfig(Config):
     """Encoder–decoder: last ids of the context that are kept (codes_zcj)."""
     reply_limit: int = 41
     """Encoder–decoder: ids of a reply with its strategy and end token (codes_zcj)."""
+    depth: Annotated[int, Field(ge=1)] | None = None
+    """Decoder-only: keep only the first so many layers; a rater needs little of what the last ones know."""
     adapter: AdapterConfig = AdapterConfig()
 
     @model_validator(mode="after")
@@ -233,6 +235,8 @@ def open_backbone(config: BackboneConfig, labels: LabelSet | None) -> Backbone:
     renderer = Renderer(tokenizer, labels, style=style, situation=config.situation)
     loader = AutoModelForSeq2SeqLM if pairs else AutoModelForCausalLM
     model = loader.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    if config.depth is not None and not pairs:
+        _shorten(model, config.depth)
     _add_strategy_rows(model, renderer)
     _adapt(model, renderer, config.adapter, pairs)
     return (PairBackbone if pairs else CausalBackbone)(model, renderer, config)
@@ -319,6 +323,13 @@ def _adapt(model: Any, renderer: Renderer, adapter: AdapterConfig, pairs: bool) 
 def _layers(model: Any) -> Any:
     """The model's layers, lowest first: GPT-2 calls them `h`."""
     return model.base_model.layers if hasattr(model.base_model, "layers") else model.base_model.h
+
+
+def _shorten(model: Any, depth: int) -> None:
+    """Drop all layers above the first `depth`."""
+    name = "layers" if hasattr(model.base_model, "layers") else "h"
+    setattr(model.base_model, name, getattr(model.base_model, name)[:depth])
+    model.config.num_hidden_layers = min(depth, model.config.num_hidden_layers)
 
 
 def _linear_layers(model: Any, layers: Sequence[nn.Module], modules: str) -> list[str]:

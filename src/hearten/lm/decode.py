@@ -12,16 +12,17 @@ Every reply has its own random numbers, seeded by its turn, so it does not depen
 import sys
 import zlib
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from hearten.core.chat import Sampling
 from hearten.core.config import Config
+from hearten.core.errors import UsageError
 from hearten.core.records import Example, Reply
 from hearten.core.registry import lookup
 from hearten.core.taxonomy import Strategy, label_set
@@ -37,6 +38,33 @@ class Decoding(Sampling):
     seed: int | None = 0
     n: int = Field(default=1, ge=1)
     """Replies per context."""
+
+
+class DiverseDecoding(Decoding):
+    """Diverse beam search (`lm/diverse.py`) instead of sampling; the defaults are Muffin's released code.
+
+    `n` is the number of beams, all of which are replies; temperature, top-k, top-p, the repetition penalty and
+    the seed have no say.
+    """
+
+    n: int = Field(default=10, ge=1)
+    groups: int = Field(default=10, ge=1)
+    penalty: float = Field(default=1.0, ge=0)
+    """What a word costs for every earlier group that said it at the same step."""
+    no_repeat: int = Field(default=3, ge=0)
+    """No n-gram of this length twice; 0 allows it."""
+    no_repeat_context: bool = True
+    """Nor one of the context."""
+    length_penalty: float = 1.0
+    """Replies are ranked by their summed log-probability / length to this power."""
+    min_tokens: int = Field(default=10, ge=1)
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> Self:
+        if self.n % self.groups:
+            what = f"{self.n} beams cannot be parted into {self.groups} equal groups"
+            raise UsageError(what, fix="n must be a multiple of groups")
+        return self
 
 
 ESCONV_SHARES = {
@@ -91,6 +119,10 @@ class Stepper(Protocol):
         """Scores after `tokens` (B,) were said, (B, V)."""
         ...
 
+    def keep(self, rows: Tensor) -> None:
+        """From now on row k goes on where row `rows[k]` (K,) stood; rows that are not named are dropped."""
+        ...
+
 
 @torch.no_grad()
 def generate(
@@ -100,7 +132,8 @@ def generate(
     backbone.eval()
     replies: list[list[Reply]] = [[] for _ in examples]
     with autocast(backbone.device):
-        for row, numbers in _prompt_groups(backbone, examples, decoding.max_tokens):
+        _refuse_drawn_strategies(decoding, policy)
+        for row, numbers in _prompt_groups(backbone, examples, decoding):
             chosen = [examples[number] for number in numbers]
             chance = _chance(decoding, chosen)
             stepper = _stepper(backbone, row, numbers, chosen, decoding.n)
@@ -121,16 +154,30 @@ def _chance(decoding: Decoding, examples: Sequence[Example]) -> Tensor:
     return torch.stack(rows)
 
 
+def _refuse_drawn_strategies(decoding: Decoding, policy: StrategyPolicy) -> None:
+    if isinstance(decoding, DiverseDecoding) and policy.kind not in ("gold", "argmax"):
+        what = (
+            f"diverse beam search needs one strategy a context, and policy '{policy.kind}' draws one a reply"
+        )
+        raise UsageError(what, fix="use 'gold' or 'argmax'")
+
+
+MOST_ROWS = 48
+"""Replies of one search that are under way at once; more of them read ever longer shared caches."""
+
+
 def _prompt_groups(
-    backbone: Backbone, examples: Sequence[Example], room: int
+    backbone: Backbone, examples: Sequence[Example], decoding: Decoding
 ) -> list[tuple[Row | None, list[int]]]:
     """Examples decoded together: those of one row, or batches of sixteen for an encoder–decoder.
 
-    `room` positions are left after every prompt, where the model has a last position.
+    `max_tokens` positions are left after every prompt, where the model has a last position.
     """
+    room = decoding.max_tokens
+    most = max(1, MOST_ROWS // decoding.n) if isinstance(decoding, DiverseDecoding) else sys.maxsize
     if isinstance(backbone, PairBackbone):
-        numbers = list(range(len(examples)))
-        return [(None, numbers[start : start + 16]) for start in range(0, len(numbers), 16)]
+        numbers, size = list(range(len(examples))), min(16, most)
+        return [(None, numbers[start : start + size]) for start in range(0, len(numbers), size)]
     positions = getattr(backbone.model.config, "max_position_embeddings", None) or sys.maxsize
     window = max(2, min(backbone.config.window, positions - room - 1))
     overlap = min(backbone.config.overlap, window - 1)
@@ -139,8 +186,8 @@ def _prompt_groups(
     for row in backbone.renderer.conversation_rows(examples, window, overlap):
         new = [n for n in dict.fromkeys(target.example for target in row.targets) if n not in begun]
         begun.update(new)
-        if new:  # else the row is the rest of a reply that is longer than the window
-            groups.append((row, new))
+        # none are new where the row is the rest of a reply that is longer than the window
+        groups.extend((row, new[start : start + most]) for start in range(0, len(new), most))
     return groups
 
 
@@ -148,12 +195,12 @@ def _stepper(
     backbone: Backbone, row: Row | None, numbers: list[int], examples: Sequence[Example], copies: int
 ) -> "Stepper":
     if row is None:
-        return _PairStepper(backbone, examples, copies)
+        return PairStepper(backbone, examples, copies)
     starts = {target.example: target.position for target in reversed(row.targets)}
-    return _SharedPrefixStepper(backbone, row.ids, [starts[number] for number in numbers], copies)
+    return SharedPrefixStepper(backbone, row.ids, [starts[number] for number in numbers], copies)
 
 
-class _SharedPrefixStepper:
+class SharedPrefixStepper:
     """Decodes several prefixes of one sequence at once, from one pass over it, with one cache.
 
     All rows stay one sequence: a step appends one token for each, and a mask lets row i see its own prefix
@@ -191,8 +238,13 @@ class _SharedPrefixStepper:
         self._said += 1
         return self._backbone.logits(output.last_hidden_state[0])
 
+    def keep(self, rows: Tensor) -> None:
+        """Reorder or drop rows: only what each may see changes, the cache stays as it is."""
+        self._visible, self._lengths = self._visible[rows], self._lengths[rows]
+        self.prompts = [self.prompts[row] for row in rows.tolist()]
 
-class _PairStepper:
+
+class PairStepper:
     """Decodes a batch of encoder–decoder examples; the contexts are encoded once."""
 
     def __init__(self, backbone: Backbone, examples: Sequence[Example], copies: int) -> None:
@@ -208,11 +260,11 @@ class _PairStepper:
         states = encoder(input_ids=batch.source, attention_mask=batch.source_mask).last_hidden_state
         self._states = BaseModelOutput(last_hidden_state=states.repeat_interleave(copies, dim=0))
         self._source_mask = batch.source_mask.repeat_interleave(copies, dim=0)
-        self._start = batch.ids[0, 0]
+        self.start = batch.ids[0, 0]
         self._cache: Any = None
 
     def first(self) -> Tensor:
-        return self.next(self._start.expand(len(self.prompts)))
+        return self.next(self.start.expand(len(self.prompts)))
 
     def next(self, tokens: Tensor) -> Tensor:
         output = self._backbone.model.base_model(
@@ -224,6 +276,15 @@ class _PairStepper:
         )
         self._cache = output.past_key_values
         return self._backbone.logits(output.last_hidden_state[:, -1])
+
+    def keep(self, rows: Tensor) -> None:
+        """Reorder or drop rows, in the cache too."""
+        if rows.tolist() == list(range(len(self.prompts))):
+            return
+        self._states = BaseModelOutput(last_hidden_state=self._states.last_hidden_state[rows])
+        self._source_mask = self._source_mask[rows]
+        self._cache.reorder_cache(rows)
+        self.prompts = [self.prompts[row] for row in rows.tolist()]
 
 
 def _decode(
@@ -237,6 +298,7 @@ def _decode(
     """One reply per row of the stepper."""
     labels, ids = backbone.renderer.labels, backbone.strategy_ids
     scores = stepper.first()
+    named: list[int] = []
     strategies: list[Strategy | None] = [None] * len(stepper.prompts)
     beliefs: list[dict[str, float] | None] = [None] * len(stepper.prompts)
     if labels is not None:
@@ -248,8 +310,14 @@ def _decode(
         beliefs = [
             {s.name: round(p, 5) for s, p in zip(names, row, strict=True)} for row in logprobs.exp().tolist()
         ]
+        named = ids[places].tolist()
         scores = stepper.next(ids[places])
-    said, logprob = _words(backbone, stepper, scores, decoding, chance[:, 1:])
+    if isinstance(decoding, DiverseDecoding):
+        from hearten.lm.diverse import diverse_words  # it stands on this module
+
+        said, logprob = diverse_words(backbone, stepper, scores, decoding, named)
+    else:
+        said, logprob = _words(backbone, stepper, scores, decoding, chance[:, 1:])
     tokenizer = backbone.renderer.tokenizer
     return [
         Reply(
