@@ -1,9 +1,9 @@
 """The data a rater learns from: labelled replies of three facets, clean, split and counted.
 
-Every group (a source conversation or post) stands in one part only; a pair of context and reply occurs once;
-weak labels are for training alone; the largest class of a facet has at most `balance` times the training items
-of the smallest. `hearten align facets build` writes `train.jsonl`, `valid.jsonl`, `test.jsonl` and
-`facets.json`, which says what was counted and what was left out.
+Every group (a source conversation or post) stands in one part only; a pair of context and reply occurs
+once; weak labels are for training alone; the largest class of a facet has at most `balance` times the
+training items of the smallest. `hearten align facets build` writes `train.jsonl`, `valid.jsonl`, `test.jsonl`
+and `facets.json`, which says what was counted and what was left out.
 """
 
 import random

@@ -1,9 +1,9 @@
 """Replies that no longer fit their context (Muffin, section 5.2): a reply from elsewhere, or an altered one.
 
-Each original gives three items: itself (fits), the reply of another conversation (does not), and an altered
-copy (does not). The paper let GPT-4 alter; any `ChatModel` can here, and without one three rules do: a telling
-word is replaced by one of another problem's conversations, a word by its opposite, or a verb is negated. The
-rule that made an item is its `source`, so that a rater can be measured on each.
+Each original gives three items: itself (fits), the reply of another conversation (does not), and an
+altered copy (does not). The paper let GPT-4 alter; any `ChatModel` can here, and without one three rules do:
+a telling word is replaced by one of another problem's conversations, a word by its opposite, or a verb is
+negated. The rule that made an item is its `source`, so that a rater can be measured on each.
 """
 
 import math
@@ -73,7 +73,8 @@ class Editor:
 
 
 def _both_ways(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    return {b: a for a, b in reversed(pairs)} | {a: b for a, b in reversed(pairs)}
+    back = {opposite: word for word, opposite in reversed(pairs)}
+    return back | dict(reversed(pairs))
 
 
 def swapped(text: str, table: dict[str, str]) -> str | None:

@@ -29,7 +29,7 @@ from hearten.models.raters.language import LanguageRater, LanguageRaterConfig, Q
 
 
 class RaterTraining(Fitting):
-    """How a language rater learns. The released code: 12 epochs, 128 items a step, 3e-4; ours is for a CPU."""
+    """How a language rater learns, on a CPU. The released code: 12 epochs, 128 items a step, 3e-4."""
 
     epochs: float = Field(default=1.0, gt=0)
     learning_rate: float = Field(default=1e-3, gt=0)

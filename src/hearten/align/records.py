@@ -16,7 +16,7 @@ class FacetItem(Record):
     reply: Text
     label: str
     source: str
-    """Where the label comes from: `epitome`, `epitome-asked`, `mi`, `counselchat`, `original`, `other-reply`, …"""
+    """Where the label comes from: `epitome`, `mi`, `counselchat`, `original`, `edit-topic`, …"""
     group: str
     """What may not stand in two parts: the source conversation or post."""
     weak: bool = False

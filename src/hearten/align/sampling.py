@@ -1,8 +1,8 @@
-"""Candidates for every training context: a system's own replies, by diverse beam search (Muffin, section 4.2).
+"""Candidates for every training context: a system's own replies, by diverse beam search (Muffin 2024, 4.2).
 
-A conversation is the unit of work: its contexts share one pass, and its line of each context is written when it
-is done. So a run that was stopped, for whatever reason, goes on with the next conversation and says nothing
-twice. `shard` 1/4 … 4/4 parts the conversations among machines; their ledgers are simply put together.
+A conversation is the unit of work: its contexts share one pass, and the line of each context is written when
+that is done. So a run that was stopped, for whatever reason, goes on with the next conversation and says
+nothing twice. `shard` 1/4 … 4/4 parts the conversations among machines; their ledgers are put together.
 """
 
 import random

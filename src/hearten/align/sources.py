@@ -1,10 +1,10 @@
 """Labelled replies from the public corpora that Muffin trains its rater on.
 
-EPITOME (Sharma et al. 2020) marks three empathy mechanisms in three files whose rows are the same pairs; the
-facet is the strongest of the three, and a reply that gives what was asked for is not empty of empathy (Muffin,
-Appendix A.1; there GPT-4 and people decided, here the phrases of `tables/edits.toml` do). MI Gold (Welivita
-and Pu 2022) labels sentences with motivational-interviewing codes, without their context; CounselChat's labels
-are a program's and only ever train.
+EPITOME (Sharma et al. 2020) marks three empathy mechanisms in three files whose rows are the same pairs;
+the facet is the strongest of the three, and a reply that gives what was asked for is not empty of empathy
+(Muffin, Appendix A.1; there GPT-4 and people decided, here the phrases of `tables/edits.toml` do). MI Gold
+(Welivita and Pu 2022) labels sentences with motivational-interviewing codes, without their context;
+CounselChat's labels are a program's and only ever train.
 
 Rows that cannot be used are counted by reason; a label nobody knows stops the work.
 """

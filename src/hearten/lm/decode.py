@@ -43,8 +43,8 @@ class Decoding(Sampling):
 class DiverseDecoding(Decoding):
     """Diverse beam search (`lm/diverse.py`) instead of sampling; the defaults are Muffin's released code.
 
-    `n` is the number of beams, all of which are replies; temperature, top-k, top-p, the repetition penalty and
-    the seed have no say.
+    `n` is the number of beams, all of which are replies; temperature, top-k, top-p, the repetition penalty
+    and the seed have no say.
     """
 
     n: int = Field(default=10, ge=1)
@@ -221,9 +221,11 @@ class SharedPrefixStepper:
         self._said = 0
 
     def first(self) -> Tensor:
+        """Scores of the first position, (B, V)."""
         return self._backbone.logits(self._first)
 
     def next(self, tokens: Tensor) -> Tensor:
+        """Scores after `tokens` (B,) were said, (B, V)."""
         own = torch.eye(len(tokens), dtype=torch.bool, device=tokens.device)
         self._visible = torch.cat([self._visible, own], dim=1)
         hidden = torch.zeros(self._visible.shape, device=tokens.device, dtype=self._first.dtype)
@@ -259,14 +261,16 @@ class PairStepper:
         encoder = backbone.model.get_encoder()
         states = encoder(input_ids=batch.source, attention_mask=batch.source_mask).last_hidden_state
         self._states = BaseModelOutput(last_hidden_state=states.repeat_interleave(copies, dim=0))
-        self._source_mask = batch.source_mask.repeat_interleave(copies, dim=0)
+        self._source_mask: Tensor = batch.source_mask.repeat_interleave(copies, dim=0)
         self.start = batch.ids[0, 0]
         self._cache: Any = None
 
     def first(self) -> Tensor:
+        """Scores of the first position, (B, V)."""
         return self.next(self.start.expand(len(self.prompts)))
 
     def next(self, tokens: Tensor) -> Tensor:
+        """Scores after `tokens` (B,) were said, (B, V)."""
         output = self._backbone.model.base_model(
             attention_mask=self._source_mask,
             encoder_outputs=self._states,
@@ -281,7 +285,8 @@ class PairStepper:
         """Reorder or drop rows, in the cache too."""
         if rows.tolist() == list(range(len(self.prompts))):
             return
-        self._states = BaseModelOutput(last_hidden_state=self._states.last_hidden_state[rows])
+        states: Any = self._states.last_hidden_state
+        self._states = BaseModelOutput(last_hidden_state=states[rows])
         self._source_mask = self._source_mask[rows]
         self._cache.reorder_cache(rows)
         self.prompts = [self.prompts[row] for row in rows.tolist()]

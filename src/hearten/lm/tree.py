@@ -1,9 +1,9 @@
 """Many continuations of shared text in one pass of a decoder-only model.
 
 What is shared is computed once: a `Branch` continues another one and sees what that one saw, never its
-siblings. A rater's replies share an instruction and a context, candidates share a conversation, a class name's
-tokens continue a reply. The branches are laid end to end in one sequence; a mask and positions make every token
-see exactly the text it would stand behind alone, so hidden states equal those of separate passes.
+siblings. A rater's replies share an instruction and a context, candidates share a conversation, a class
+name's tokens continue a reply. The branches are laid end to end in one sequence; a mask and positions make
+every token see exactly the text it would stand behind alone, so hidden states equal those of separate passes.
 """
 
 from collections.abc import Sequence

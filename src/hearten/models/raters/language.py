@@ -1,9 +1,9 @@
 """A rater that is a language model: an instruction per facet, answers read by scoring the class names.
 
 Low-rank adapters on the attention's query, key, value and output (Muffin, section 5.1) of any causal
-backbone. What is shared is computed once: the instruction for as long as the rater lives, a context for all its
-replies, a reply for all continuations of its class names (`lm/tree.py`, `lm/choices.py`). Training shares in
-the same way: one row holds an instruction and as many labelled replies as fit.
+backbone. What is shared is computed once: the instruction for as long as the rater lives, a context for all
+its replies, a reply for all continuations of its class names (`lm/tree.py`, `lm/choices.py`). Training shares
+in the same way: one row holds an instruction and as many labelled replies as fit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -80,7 +80,7 @@ class LanguageRater(nn.Module):
         """The turns a facet looks at, cut to their last ids."""
         shown = context[-chosen.turns :] if chosen.turns else ()
         said = "".join(f"{NAMES[turn.speaker]}: {turn.text}\n" for turn in shown)
-        return self._ids(f"{said}")[-self.config.context_limit :]
+        return self._ids(said)[-self.config.context_limit :]
 
     def reply_ids(self, reply: str) -> list[int]:
         """A reply and what stands before the answer."""
@@ -103,7 +103,8 @@ class LanguageRater(nn.Module):
     def node_scores(self, states: Tensor, name: str, node: tuple[int, ...]) -> Tensor:
         """Log P of each child of a trie node (N, C), from the hidden states there (N, H)."""
         table = self.backbone.model.get_output_embeddings().weight[self.choices[name].nodes[node]]
-        return (states.float() @ table.float().T).log_softmax(-1)
+        scores: Tensor = (states.float() @ table.float().T).log_softmax(-1)
+        return scores
 
     @torch.no_grad()
     def rate(self, context: Sequence[Turn], replies: Sequence[str]) -> list[tuple[FacetVerdict, ...]]:
@@ -131,7 +132,7 @@ class LanguageRater(nn.Module):
         states = hidden_states(self.backbone.model, flat, cache, before)
         ends = flat.ends(branches)
         tails = ends[len(branches) - len(answers) * len(inner) :]
-        places = {(): [ends[answer] for answer in answers]}
+        places: dict[tuple[int, ...], list[int]] = {(): [ends[answer] for answer in answers]}
         places |= {node: tails[number :: len(inner)] for number, node in enumerate(inner)}
         scores = {node: self.node_scores(states[where], name, node).exp() for node, where in places.items()}
         return [
@@ -163,7 +164,6 @@ class LanguageRater(nn.Module):
     def loglikelihoods(self, name: str, questions: Sequence[Question], classes: Sequence[int]) -> Tensor:
         """Log P of the given class of every reply of `questions`, (N,); with gradients."""
         choices = self.choices[name]
-        root = len(self._instructions[name])
         branches, answers = self.tree(name, questions)
         shifted = [Branch(one.ids, 0 if one.parent is None else one.parent + 1) for one in branches]
         branches = [Branch(self._instructions[name]), *shifted]
@@ -174,7 +174,6 @@ class LanguageRater(nn.Module):
                     branches.append(Branch(node, answer + 1))
                 wanted.append((row, node, place, len(branches) - 1 if node else answer + 1))
         flat = flatten(branches)
-        assert root
         states, ends = hidden_states(self.backbone.model, flat), flat.ends(branches)
         total = torch.zeros(len(answers), device=states.device)
         for node in {node for _, node, _, _ in wanted}:
