@@ -1,6 +1,7 @@
 """The lines of alignment's own files: a labelled reply, a context's candidates, a context's verdicts."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 from hearten.core.conversation import Record, Role, Text, Turn
@@ -52,6 +53,11 @@ def key_of(turns: Sequence[Turn]) -> str:
     """Twelve hex digits of some turns' speakers and words."""
     text = "\n".join(f"{turn.speaker.value}\t{turn.text}" for turn in turns)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def file_stem(name: str) -> str:
+    """A rater's name as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
 
 
 def seeker(text: str) -> Turn:

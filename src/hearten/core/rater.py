@@ -46,6 +46,27 @@ class Rater(Protocol):
         ...
 
 
+Asked = tuple[Sequence[Turn], str]
+"""A context and a reply to it."""
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A rater that can be asked about one facet alone, which is cheaper than about all."""
+
+    def judge(self, name: str, asked: Sequence[Asked]) -> list[FacetVerdict]:
+        """The verdict on facet `name` for every reply in its own context."""
+        ...
+
+
+def judge(rater: Rater, name: str, asked: Sequence[Asked]) -> list[FacetVerdict]:
+    """One verdict a reply on facet `name`, the quickest way the rater knows."""
+    if isinstance(rater, Judge):
+        return rater.judge(name, asked)
+    place = lookup({one: number for number, one in enumerate(rater.facets)}, name, "facet of this rater")
+    return [rater.rate(context, [reply])[0][place] for context, reply in asked]
+
+
 @cache
 def facets() -> dict[str, Facet]:
     """Every facet, by name."""

@@ -21,6 +21,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.modeling_outputs import BaseModelOutput
 from transformers.pytorch_utils import Conv1D
 
 from hearten.core.config import Config
@@ -31,6 +32,7 @@ from hearten.core.taxonomy import LabelSet
 from hearten.lm.embedded import embedded_folder, quiet_libraries
 from hearten.lm.hardware import native_bf16
 from hearten.lm.render import Renderer, Row
+from hearten.lm.tree import Branch, additive, flatten
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class Batch:
 
     Shapes: `ids`, `mask` (B, T); `source`, `source_mask` (B, S) or None; the targets are flat (N,): the row
     and place whose hidden state predicts, the id to predict, whether it names a strategy, and the example
-    (an index into `examples`) it belongs to.
+    (an index into `examples`) it belongs to. Where rows fork, `mask` (B, 1, T, T) is added to attention
+    scores, and `positions` (B, T) tells how far each id stands from its row's start.
     """
 
     ids: Tensor
@@ -110,6 +113,7 @@ class Batch:
     is_strategy: Tensor
     example_of: Tensor
     examples: tuple[Example, ...]
+    positions: Tensor | None = None
 
 
 class Backbone(nn.Module, ABC):
@@ -145,6 +149,13 @@ class Backbone(nn.Module, ABC):
         """What the model is shown for `examples`; each target names its example by position."""
 
     @abstractmethod
+    def options(self, options: Sequence[Example]) -> list[Row]:
+        """Rows of alternative replies to one context, which is computed once for all of them.
+
+        `options` differ in response and strategy alone; each target names its option by position.
+        """
+
+    @abstractmethod
     def hidden(self, batch: Batch) -> Tensor:
         """Decoder hidden states that predict the targets, (N, H)."""
 
@@ -158,6 +169,9 @@ class Backbone(nn.Module, ABC):
         """Pad rows to one batch; `examples` is the sequence the rows were made from."""
         pad = int(self.renderer.tokenizer.pad_token_id or 0)
         ids, mask = _pad([row.ids for row in rows], pad, self.device)
+        positions = None
+        if any(row.forks for row in rows):
+            mask, positions = _fork(rows, mask, self.model.dtype)
         source, source_mask = (
             _pad([row.source for row in rows], pad, self.device) if rows[0].source else (None, None)
         )
@@ -174,11 +188,12 @@ class Backbone(nn.Module, ABC):
             source=source,
             source_mask=source_mask,
             target_rows=column([number for number, _ in flat]),
-            target_places=column([target.position - 1 for _, target in flat]),
+            target_places=column([rows[number].before(target.position) for number, target in flat]),
             target_ids=column([rows[number].ids[target.position] for number, target in flat]),
             is_strategy=column([target.is_strategy for _, target in flat]).bool(),
             example_of=column([local[target.example] for _, target in flat]),
             examples=tuple(examples[number] for number in used),
+            positions=positions,
         )
 
 
@@ -189,9 +204,15 @@ class CausalBackbone(Backbone):
         """Rows that hold whole conversations wherever they fit."""
         return self.renderer.conversation_rows(examples, self.config.window, self.config.overlap)
 
+    def options(self, options: Sequence[Example]) -> list[Row]:
+        """One row: the context once, every reply a fork of it."""
+        return [self.renderer.forked_row(options, self.config.window)]
+
     def hidden(self, batch: Batch) -> Tensor:
         """Decoder hidden states that predict the targets, (N, H)."""
-        output = self.model.base_model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
+        output = self.model.base_model(
+            input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
+        )
         states: Tensor = output.last_hidden_state  # (B, T, H)
         return states[batch.target_rows, batch.target_places]
 
@@ -204,10 +225,20 @@ class PairBackbone(Backbone):
         limits = (self.config.context_limit, self.config.reply_limit)
         return [self.renderer.pair_row(example, number, *limits) for number, example in enumerate(examples)]
 
+    def options(self, options: Sequence[Example]) -> list[Row]:
+        """One row a reply; `hidden` encodes their common context once."""
+        return self.rows(options)
+
     def hidden(self, batch: Batch) -> Tensor:
-        """Decoder hidden states that predict the targets, (N, H)."""
+        """Decoder hidden states that predict the targets, (N, H); equal contexts are encoded once."""
+        assert batch.source is not None
+        assert batch.source_mask is not None
+        both, place = torch.stack([batch.source, batch.source_mask], dim=-1).unique(
+            dim=0, return_inverse=True
+        )
+        encoded = self.model.get_encoder()(input_ids=both[..., 0], attention_mask=both[..., 1])
         output = self.model.base_model(
-            input_ids=batch.source,
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded.last_hidden_state[place]),
             attention_mask=batch.source_mask,
             decoder_input_ids=batch.ids,
             decoder_attention_mask=batch.mask,
@@ -354,6 +385,20 @@ def autocast(device: torch.device) -> torch.autocast:
     """Mixed precision where it pays (see `fast_dtype`), nothing otherwise."""
     dtype = fast_dtype(device)
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+
+
+def _fork(rows: Sequence[Row], mask: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """What each id may see, as an additive mask (B, 1, T, T), and its position (B, T)."""
+    size = mask.shape[1]
+    visible = torch.eye(size, dtype=torch.bool).repeat(len(rows), 1, 1)  # padding sees itself alone
+    positions = torch.zeros(len(rows), size, dtype=torch.long)
+    for number, row in enumerate(rows):
+        first = row.forks[0][0] if row.forks else len(row.ids)
+        branches = [Branch(row.ids[:first]), *(Branch(row.ids[a:b], 0) for a, b in row.forks)]
+        flat, length = flatten(branches), len(row.ids)
+        visible[number, :length, :length] = flat.visible
+        positions[number, :length] = torch.tensor(flat.positions)
+    return additive(visible, dtype)[:, None].to(mask.device), positions.to(mask.device)
 
 
 def _pad(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:

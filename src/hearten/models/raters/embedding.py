@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hearten.core.conversation import Turn
 from hearten.core.errors import Failure
 from hearten.core.jsonl import read_json, write_json
-from hearten.core.rater import Facet, facet, verdict
+from hearten.core.rater import Asked, Facet, facet, verdict
 from hearten.core.records import FacetVerdict
 from hearten.lm.embed import embed
 
@@ -42,17 +42,18 @@ class EmbeddingRater:
 
     def rate(self, context: Sequence[Turn], replies: Sequence[str]) -> list[tuple[FacetVerdict, ...]]:
         """For every reply, one verdict per facet with the probability of each class."""
-        columns = [
-            probabilities(self.heads[name], features(facet(name), [context] * len(replies), replies))
-            for name in self.facets
-        ]
-        return [
-            tuple(
-                verdict(name, dict(zip(facet(name).classes, map(float, found[row]), strict=True)))
-                for name, found in zip(self.facets, columns, strict=True)
-            )
-            for row in range(len(replies))
-        ]
+        asked = [(context, reply) for reply in replies]
+        columns = [self.judge(name, asked) for name in self.facets]
+        return list(zip(*columns, strict=True)) if columns else []
+
+    def judge(self, name: str, asked: Sequence[Asked]) -> list[FacetVerdict]:
+        """The verdict on one facet for every reply in its own context."""
+        if not asked:
+            return []
+        contexts, replies = zip(*asked, strict=True)
+        found = probabilities(self.heads[name], features(facet(name), contexts, replies))
+        classes = facet(name).classes
+        return [verdict(name, dict(zip(classes, map(float, row), strict=True))) for row in found]
 
     def save(self, folder: Path) -> None:
         """Write the arrays and what they are."""

@@ -20,7 +20,7 @@ from hearten.core.config import Config
 from hearten.core.conversation import Role, Turn
 from hearten.core.errors import Failure
 from hearten.core.jsonl import read_json, write_json
-from hearten.core.rater import Facet, facet, facets, verdict
+from hearten.core.rater import Asked, Facet, facet, facets, verdict
 from hearten.core.records import FacetVerdict
 from hearten.lm.backbone import AdapterConfig, BackboneConfig, autocast, open_backbone
 from hearten.lm.choices import Choices
@@ -30,6 +30,8 @@ from hearten.models.system import write_tensors
 WEIGHTS, SETTINGS = "rater.safetensors", "rater.json"
 ANSWER = "\n\n### Response:\n"
 """What stands before the class name, as in the Alpaca frame of the released code."""
+ROW = 768
+"""Ids judged in one pass."""
 NAMES = {Role.SEEKER: "Seeker", Role.SUPPORTER: "Supporter"}
 
 
@@ -119,6 +121,16 @@ class LanguageRater(nn.Module):
             tuple(verdict(name, found[row]) for name, found in zip(self.facets, columns, strict=True))
             for row in range(len(replies))
         ]
+
+    def judge(self, name: str, asked: Sequence[Asked]) -> list[FacetVerdict]:
+        """The verdict on one facet for every reply in its own context."""
+        self.eval()
+        questions = [Question(tuple(context), (reply,)) for context, reply in asked]
+        found: list[dict[str, float]] = []
+        for row in rows_of(self, name, questions, ROW):
+            with autocast(self.backbone.device):
+                found += self.probabilities(name, [questions[number] for number in row])
+        return [verdict(name, one) for one in found]
 
     @torch.no_grad()
     def probabilities(self, name: str, questions: Sequence[Question]) -> list[dict[str, float]]:
