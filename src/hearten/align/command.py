@@ -6,6 +6,7 @@ Every command is started again to go on where it stopped. Heavy libraries are im
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,7 +95,7 @@ def train(
     """Train a rater on facet data: low-rank adapters on a language model, or a head on sentence vectors."""
     from hearten.core.registry import lookup
 
-    told = {"language": _train_language, "embedding": _train_light}
+    told: dict[str, Callable[..., None]] = {"language": _train_language, "embedding": _train_light}
     options = {"backbone": backbone, "layers": layers, "depth": depth, "epochs": epochs, "minutes": minutes,
                "pause": pause, "limit": limit, "seed": seed, "quiet": quiet}  # fmt: skip
     lookup(told, kind, "kind of rater")(data, out, **options)

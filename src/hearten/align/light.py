@@ -96,5 +96,6 @@ def full(member: Any, depth: int, classes: int, seen: Array) -> tuple[Array, Arr
         weight, bias = np.hstack([0 * weight, weight]), np.hstack([0 * bias, bias])
     wide = np.zeros((weight.shape[0], classes), dtype=np.float32)
     floor = np.full(classes, -30.0, dtype=np.float32)
-    wide[:, seen], floor[seen] = weight, bias
+    wide[:, seen] = weight
+    floor[seen] = bias
     return wide, floor
