@@ -29,7 +29,7 @@ from hearten.core.rater import aggregate
 from hearten.core.records import Candidate, Example, FacetVerdict
 from hearten.core.runfolder import RunFolder, file_hash, git_revision, now
 from hearten.lm.backbone import autocast
-from hearten.models.fitting import Fitting, State, fit
+from hearten.models.fitting import Fitting, State, fit, linear
 from hearten.models.system import System
 
 
@@ -207,7 +207,7 @@ def learn(
     if config.objective.method == "dpo":
         task.remember([*train, *valid])
     steps = plan(train, training, config.seed)
-    rate = _released_rate(len(steps)) if training.released_schedule else None
+    rate = _released_rate(len(steps)) if training.released_schedule else linear
     return fit(
         task,
         steps,

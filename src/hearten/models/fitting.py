@@ -91,6 +91,12 @@ class State:
     """The step after which the validation part was last scored."""
 
 
+def linear(done: float, warmup: float) -> float:
+    """Share of the full learning rate: a linear rise over `warmup`, then a linear fall to zero."""
+    rise = 1.0 if warmup <= 0 else min(1.0, (done + 1e-3) / warmup)
+    return rise * max(0.0, (1 - done) / (1 - warmup) if done > warmup else 1.0)
+
+
 def fit(
     task: Task[M],
     steps: Sequence[Sequence[M]],
@@ -102,13 +108,13 @@ def fit(
     minutes: float | None = None,
     pause: float | None = None,
     quiet: bool = False,
-    schedule: Callable[[float, float], float] | None = None,
+    schedule: Callable[[float, float], float] = linear,
 ) -> State:
-    """Train `task` into `run`, going on from its last checkpoint if there is one.
+    """Train `task` into `run`, going on from its last checkpoint if there is one; answers where it stands.
 
     Args:
-        task: freshly built; its trainable parameters are changed in place.
-        steps: every optimiser step's micro-batches, in order; alike whenever the run is started again.
+        task: freshly built; changed in place, and at the end left with the best weights.
+        steps: every optimiser step's micro-batches, in order; alike at every start.
         fitting: how to train.
         run: where metrics, checkpoints and the best weights go.
         per_epoch: how many steps make an epoch.
@@ -116,10 +122,7 @@ def fit(
         minutes: stop after so long; the learning rate reaches zero then.
         pause: save and return after so many minutes of this call; the next call goes on.
         quiet: no progress bar.
-        schedule: (share done, warm-up) → share of the learning rate; by default `linear`.
-
-    Returns:
-        The state: final, with the best weights back in the task, or where it paused.
+        schedule: (share done, warm-up) → share of the learning rate.
 
     Raises:
         Failure: the loss is not a number, or the disk is full.
@@ -129,20 +132,17 @@ def fit(
     state = _resume(task, optimizer, run)
     began = saved = time.monotonic()
     started = began - state.seconds
-
     before = 100 * done_share(state, total, minutes)
     with Appender(run.metrics) as log, progress("training, %", 100, done=before, quiet=quiet) as bar:
         while (done := done_share(state, total, minutes)) < 1:
             torch.manual_seed(seed * 1_000_003 + state.step)
-            _set_rate(optimizer, fitting.learning_rate * (schedule or linear)(done, fitting.warmup))
+            _set_rate(optimizer, fitting.learning_rate * schedule(done, fitting.warmup))
             record = one_step(task, steps[state.step], optimizer, fitting.clip)
+            state.step, state.seconds = state.step + 1, time.monotonic() - started
 
-            state.step += 1
-            state.seconds = time.monotonic() - started
             log.add(_now(state) | {"epoch": state.step / per_epoch} | record)
             gained = done_share(state, total, minutes) - done
             bar.advance(100 * gained, note=f"step {state.step}, loss {record['loss']:.3f}")
-
             if state.step % every == 0 or state.step == total:
                 _validate(task, state, run, log)
             if time.monotonic() - saved > 60 * fitting.checkpoint_minutes:
@@ -166,12 +166,6 @@ def done_share(state: State, total: int, minutes: float | None) -> float:
     """Share of the run that lies behind: of the steps, or of the minutes if these end first."""
     spent = 0.0 if minutes is None else state.seconds / (60 * minutes)
     return min(1.0, max(state.step / total, spent))
-
-
-def linear(done: float, warmup: float) -> float:
-    """Share of the full learning rate: a linear rise over `warmup`, then a linear fall to zero."""
-    rise = 1.0 if warmup <= 0 else min(1.0, (done + 1e-3) / warmup)
-    return rise * max(0.0, (1 - done) / (1 - warmup) if done > warmup else 1.0)
 
 
 def one_step(
