@@ -49,6 +49,8 @@ class Paper(Config):
     """Which family of text metrics the paper used."""
     trained_on: str = "esconv"
     tested_on: str = "esconv"
+    measure: Literal["text", "toxicity"] = "text"
+    """`toxicity` scores the replies for harm (ExTES Table 7); without a `system`, the whole corpus."""
 
 
 class Recipe(Config):
