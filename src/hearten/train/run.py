@@ -31,13 +31,32 @@ def start(
     backbone: str | None = None,
     quiet: bool = False,
 ) -> RunFolder:
-    """Train what a recipe says; an existing run folder of the same recipe and data is resumed.
+    """Train what a recipe file says, with the command line's changes.
 
     Raises:
         UsageError: bad recipe, or `out` holds another run.
         Failure: bad data, leaky split, a loss that is not a number, a full disk.
     """
     recipe = read_recipe(recipe_file, seed=seed, backbone=backbone)
+    return run_recipe(recipe, data, out, command=command, minutes=minutes, limit=limit, quiet=quiet)
+
+
+def run_recipe(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    command: str,
+    minutes: float | None = None,
+    limit: int | None = None,
+    quiet: bool = False,
+) -> RunFolder:
+    """Train what a recipe says; an existing run folder of the same recipe and data is resumed.
+
+    Raises:
+        UsageError: `out` holds another run.
+        Failure: bad data, leaky split, a loss that is not a number, a full disk.
+    """
     parts = read_split(recipe, data, limit)
     run = RunFolder(out)
     manifest = describe(recipe, parts, data, command)
