@@ -47,6 +47,9 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
     },
     "web": Verb("serve studies to people in a browser", "hearten.collect.command:web"),
     "train": Verb("train a system from a recipe into a run folder", "hearten.train.command:train"),
+    "reproduce": Verb(
+        "a paper's table, row by row: paper beside ours", "hearten.reproduce.command:reproduce"
+    ),
     "evaluate": {
         "predict": Verb("replies of a run for every test turn", "hearten.evaluate.command:predict"),
         "score": Verb("every text metric with its signature", "hearten.evaluate.text.command:score"),
