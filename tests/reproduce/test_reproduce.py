@@ -127,7 +127,7 @@ def test_a_table_shows_paper_over_ours_in_a_hundred_columns(outcomes, capsys):
     assert max(map(len, said.splitlines())) <= 100
     lines = said.splitlines()
     place = next(number for number, line in enumerate(lines) if "the vanilla row" in line)
-    assert lines[place].split()[-5:] == ["paper", "15.50", "5.13", "–", "–"]
+    assert lines[place].split()[3:] == ["paper", "15.50", "5.13", "–", "–", "–"]
     assert "ours" in lines[place + 1]
     assert "not run: the unbuilt row: the system 'mime' is not built yet" in said
 
