@@ -45,7 +45,16 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
         "people": Verb("participants: reset, grant, withdraw, invite", "hearten.collect.command:people"),
         "export": Verb("conversations, verdicts, ratings, data card", "hearten.collect.command:export"),
     },
+    "augment": {
+        "init": Verb("write a plan with ExTES's values", "hearten.augment.command:init"),
+        "validate": Verb("what a plan would ask for and cost", "hearten.augment.command:validate"),
+        "preview": Verb("grow and show the first few conversations", "hearten.augment.command:preview"),
+        "run": Verb("grow a corpus from seeds with a language model", "hearten.augment.command:run"),
+        "check": Verb("what the checks rejected, and why", "hearten.augment.command:check"),
+        "export": Verb("the corpus with reviews applied, and its card", "hearten.augment.command:export"),
+    },
     "web": Verb("serve studies to people in a browser", "hearten.collect.command:web"),
+    "systems": Verb("the published systems and what they need", "hearten.train.command:systems"),
     "train": Verb("train a system from a recipe into a run folder", "hearten.train.command:train"),
     "reproduce": Verb(
         "a paper's table, row by row: paper beside ours", "hearten.reproduce.command:reproduce"
@@ -74,6 +83,7 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
         ),
     },
     "chat": Verb("talk to a run or a model in the terminal", "hearten.serve.command:chat"),
+    "serve": Verb("a page to talk on and an OpenAI-compatible API", "hearten.serve.command:serve"),
 }
 """stage → verb → function; a verb that stands alone has no stage."""
 

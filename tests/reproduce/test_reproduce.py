@@ -136,7 +136,7 @@ def test_a_table_shows_paper_over_ours_in_a_hundred_columns(outcomes, capsys):
 def test_what_is_finished_is_not_done_again(folder, tmp_path, monkeypatch):
     rows = rows_of("made-1", only=["joint"])
     first = bench(folder, tmp_path).run_row(rows[0])
-    monkeypatch.setattr(logic, "run_recipe", refuse)
+    monkeypatch.setattr(logic, "start", refuse)
     monkeypatch.setattr(logic, "predict", refuse)
     assert bench(folder, tmp_path).run_row(rows[0]) == first
 

@@ -12,8 +12,11 @@ from hearten.core.errors import Failure, UsageError
 from hearten.core.jsonl import write_records
 from hearten.core.runfolder import RunFolder
 from hearten.data.seeds import seed_conversations
+from hearten.lm.decode import POLICIES
+from hearten.models.catalogue import CATALOGUE
 from hearten.models.systems import SYSTEMS
 from hearten.models.systems.joint import JointConfig
+from hearten.train.defaults import default_recipe
 from hearten.train.recipe import Paper, parse_recipe, read_recipe, recipe_values
 from hearten.train.run import start
 
@@ -113,9 +116,13 @@ def training_of(path):
     return json.dumps([recipe["system"], recipe["protocol"], adapter, learn], sort_keys=True)
 
 
-TRIED = list({
-    training_of(path): path for path in RECIPES if recipe_values(path).get("system") in SYSTEMS
-}.values())  # fmt: skip
+def runs_on_the_seeds(path):
+    """Whether the row's system is here and reads nothing that the seeds lack."""
+    name = recipe_values(path).get("system")
+    return name in SYSTEMS and not SYSTEMS[name].required(read_recipe(path).model)
+
+
+TRIED = list({training_of(path): path for path in RECIPES if runs_on_the_seeds(path)}.values())
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +156,7 @@ def two_steps(rows, training, seed):
     from hearten.train.loader import epoch
 
     sizes = {"micro_tokens": training.micro_tokens, "batch_tokens": 1024}
-    return epoch(rows, seed=seed, number=0, **sizes)[:2], 2.0
+    return epoch(rows, seed=seed, number=0, **sizes)[:2], frozenset({2})
 
 
 @pytest.fixture
@@ -205,6 +212,53 @@ def test_broken_data_is_named_by_its_line(tmp_path, small, seeds):
         start(small, data, tmp_path / "run", command="x", quiet=True)
     assert f"{data}, line 4" in error.value.where
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_a_system_needs_no_recipe_but_its_name(name, tiny_llama, tiny_blenderbot):
+    if CATALOGUE[name].system is None:
+        with pytest.raises(UsageError, match="is not trained"):
+            default_recipe(name)
+        return
+    on_pairs = default_recipe(name, backbone=str(tiny_blenderbot))
+    adapted = default_recipe(name, backbone=str(tiny_llama), seed=5)
+    paper = CATALOGUE[name].paper
+    assert {key: getattr(on_pairs.training, key) for key in paper.training} == paper.training
+    assert {key: getattr(on_pairs.decoding, key) for key in paper.decoding} == paper.decoding
+    assert adapted.seed == 5
+    if paper.backbone != "scratch":
+        assert on_pairs.model.backbone.adapter.kind == "full"
+        assert adapted.model.backbone.adapter.kind == "lora"
+    assert adapted.policy == POLICIES[CATALOGUE[name].policy]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "no corpus"),
+        (["--data", "x.jsonl"], "one recipe file or one --system"),
+        (["a.toml", "--system", "joint", "--data", "x.jsonl"], "one recipe file or one --system"),
+        (["--system", "jiont", "--data", "x.jsonl"], "unknown system 'jiont'"),
+    ],
+)
+def test_a_training_that_is_not_told_what_to_do_says_so(capsys, arguments, said):
+    with pytest.raises(SystemExit) as leaving:
+        main(["train", *arguments])
+    assert leaving.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_systems_are_listed(capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main(["systems", "--json"])
+    assert leaving.value.code == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == list(CATALOGUE)
+    with pytest.raises(SystemExit):
+        main(["systems"])
+    table = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 100 for line in table)
+    assert len(table) == len(rows) + 3
 
 
 def test_a_recipe_stands_on_another_table_by_table(tmp_path):

@@ -4,10 +4,8 @@ Commands on files (`approve`, `calibrate`, `correct`) take `conversations.jsonl`
 `export` open a study's database beside a running server.
 """
 
-import contextlib
 import json
 import os
-import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,11 +57,10 @@ def web(
     new_leader: Annotated[bool, typer.Option(help="print an invitation for another study leader")] = False,
 ) -> None:
     """Serve studies: participants at /study/NAME, judges at /judge/NAME, the leader at /admin."""
-    import uvicorn
-
     from hearten.collect.study import load_study
     from hearten.collect.training import tutorial
     from hearten.web.database import Database
+    from hearten.web.listening import listen, must_be_free
     from hearten.web.settings import VARIABLE, Settings
 
     studies = [load_study(path) for path in study]
@@ -79,37 +76,13 @@ def web(
     settings = Settings(
         host=host, port=port, database=database, studies=paths, secure=secure, trust_proxy=trust_proxy
     )
-    _must_be_free(host, port)
-    _allow_many_sockets()
+    must_be_free(host, port)
     store.upgrade()
     _announce(store, studies, f"http://{host}:{port}", new_leader)
     store.close()
-    os.environ[VARIABLE] = settings.model_dump_json()
-    uvicorn.run(
-        "hearten.app:from_environment",
-        factory=True,
-        host=host,
-        port=port,
-        workers=processes,
-        log_level="warning",
-        access_log=False,
-        ws_max_size=settings.largest_body,
-        ws_per_message_deflate=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
+    listen(
+        "hearten.app:from_environment", settings, VARIABLE, settings.model_dump_json(), processes=processes
     )
-
-
-def _must_be_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise Failure(
-                f"cannot listen: {error.strerror}", where=f"{host}:{port}", fix="another --port"
-            ) from None
 
 
 def _models_are_here(studies: Iterable[Any]) -> None:
@@ -120,15 +93,6 @@ def _models_are_here(studies: Iterable[Any]) -> None:
         raise Failure(
             "no supporting models are installed", where=", ".join(wanted), fix="pip install 'hearten[lm]'"
         )
-
-
-def _allow_many_sockets() -> None:
-    """Every open chat is a file to the system; where its soft limit is low, use what the hard one allows."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _announce(store: Any, studies: Iterable[Any], base: str, new_leader: bool) -> None:

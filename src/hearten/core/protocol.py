@@ -16,7 +16,7 @@ from typing import Literal
 from hearten.core.config import Config
 from hearten.core.conversation import Conversation, Role, Turn
 from hearten.core.errors import Failure
-from hearten.core.records import Example
+from hearten.core.records import Example, Hindsight
 from hearten.core.registry import lookup
 from hearten.core.taxonomy import label_set, mapping, read_table
 
@@ -139,7 +139,7 @@ def examples(
         conversation = relabel(conversation, how.label_set)
     if how.merge == "speaker":
         conversation = merge_speakers(conversation)
-    turns = conversation.turns
+    turns, later = conversation.turns, hindsights(conversation)
     return [
         Example.model_construct(
             conversation_id=conversation.id,
@@ -150,11 +150,29 @@ def examples(
             response=turn.text,
             strategy=turn.strategy,
             label_set=conversation.label_set,
+            hindsight=later.get(index),
             speaker=turn.speaker,
         )
         for index, turn in enumerate(turns)
         if turn.speaker in speakers and index >= how.min_context and str(turn.strategy) not in how.drop
     ]
+
+
+def hindsights(conversation: Conversation) -> dict[int, Hindsight]:
+    """What is known afterwards of every supporter turn, by its index."""
+    turns = conversation.turns
+    stars = {index: given for given, rated in conversation.rated_turns() for index in rated}
+    places = [index for index, _ in conversation.supporter_turns()]
+    return {
+        index: Hindsight.model_construct(
+            annotations=turns[index].annotations,
+            reaction=next((t.annotations for t in turns[index + 1 :] if t.speaker is Role.SEEKER), None),
+            stars=stars.get(index),
+            following=tuple(turns[later].strategy for later in places[number + 1 :]),
+            survey=conversation.survey,
+        )
+        for number, index in enumerate(places)
+    }
 
 
 def split(conversations: Sequence[Conversation], how: Protocol) -> Split:

@@ -185,7 +185,7 @@ def _likelihood_row(system: System, likelihood: Likelihood, example: Example) ->
             "tokens": likelihood.tokens,
             "words": len(example.response.split()),
             "strategy_nll": spent,
-            "strategy_fed": "gold" if system.uses_strategies else "none",
+            "strategy_fed": system.strategy_fed,
             "tokenizer": system.backbone.config.name,
             "turns_total": example.turns_total,
             "gold_strategy": gold.name if gold else None,

@@ -28,6 +28,7 @@ from hearten.core.places import cache_folder
 from hearten.core.records import Example
 from hearten.core.taxonomy import LabelSet
 from hearten.lm.adapters import AdapterConfig, adapt
+from hearten.lm.context import Context
 from hearten.lm.embedded import embedded_folder, quiet_libraries
 from hearten.lm.hardware import native_bf16
 from hearten.lm.render import Renderer, Row
@@ -96,6 +97,8 @@ class Batch:
     is_strategy: Tensor
     example_of: Tensor
     examples: tuple[Example, ...]
+    features: Any = None
+    """What a system adds about the examples."""
 
 
 class Backbone(nn.Module, ABC):
@@ -131,8 +134,12 @@ class Backbone(nn.Module, ABC):
         """What the model is shown for `examples`; each target names its example by position."""
 
     @abstractmethod
+    def read(self, batch: Batch) -> tuple[Tensor, Context]:
+        """Decoder hidden states that predict the targets, (N, H), and the contexts before them."""
+
     def hidden(self, batch: Batch) -> Tensor:
         """Decoder hidden states that predict the targets, (N, H)."""
+        return self.read(batch)[0]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Vocabulary scores (…, V) of hidden states (…, H)."""
@@ -175,11 +182,18 @@ class CausalBackbone(Backbone):
         """Rows that hold whole conversations wherever they fit."""
         return self.renderer.conversation_rows(examples, self.config.window, self.config.overlap)
 
-    def hidden(self, batch: Batch) -> Tensor:
-        """Decoder hidden states that predict the targets, (N, H)."""
+    def read(self, batch: Batch) -> tuple[Tensor, Context]:
+        """Decoder hidden states that predict the targets, (N, H), and the contexts before them."""
         output = self.model.base_model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
         states: Tensor = output.last_hidden_state  # (B, T, H)
-        return states[batch.target_rows, batch.target_places]
+        row, starts = first_targets(batch)
+        context = self.prefixes(states, batch.ids, row, starts + 1)
+        return states[batch.target_rows, batch.target_places], context
+
+    def prefixes(self, states: Tensor, ids: Tensor, row: Tensor, lengths: Tensor) -> Context:
+        """Contexts that are the first `lengths` (E,) places of `row` (E,) in `states` (B, T, H)."""
+        visible = torch.arange(states.shape[1], device=ids.device) < lengths[:, None]
+        return Context(states, ids == self.renderer.end_id, row, visible, causal=True)
 
 
 class PairBackbone(Backbone):
@@ -190,8 +204,10 @@ class PairBackbone(Backbone):
         limits = (self.config.context_limit, self.config.reply_limit)
         return [self.renderer.pair_row(example, number, *limits) for number, example in enumerate(examples)]
 
-    def hidden(self, batch: Batch) -> Tensor:
-        """Decoder hidden states that predict the targets, (N, H)."""
+    def read(self, batch: Batch) -> tuple[Tensor, Context]:
+        """Decoder hidden states that predict the targets, (N, H), and the contexts before them."""
+        assert batch.source is not None
+        assert batch.source_mask is not None
         output = self.model.base_model(
             input_ids=batch.source,
             attention_mask=batch.source_mask,
@@ -200,7 +216,27 @@ class PairBackbone(Backbone):
             use_cache=False,
         )
         states: Tensor = output.last_hidden_state  # (B, T, H)
-        return states[batch.target_rows, batch.target_places]
+        seen = (batch.source, batch.source_mask, first_targets(batch)[0])
+        context = self.sources(output.encoder_last_hidden_state, *seen)
+        return states[batch.target_rows, batch.target_places], context
+
+    def sources(self, states: Tensor, ids: Tensor, mask: Tensor, row: Tensor) -> Context:
+        """Contexts that are the whole of `row` (E,) in the encoder's `states` (B, S, H)."""
+        return Context(states, ids == self.renderer.end_id, row, mask.bool()[row], causal=False)
+
+
+def first_targets(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Of each example its row, and the place whose state predicts its first target there: both (E,)."""
+    row = _least(batch.target_rows, batch.example_of, len(batch.examples))
+    here = (
+        batch.target_rows == row[batch.example_of]
+    )  # the rest of a very long reply may stand in a later row
+    return row, _least(batch.target_places[here], batch.example_of[here], len(batch.examples))
+
+
+def _least(values: Tensor, owners: Tensor, count: int) -> Tensor:
+    """The smallest of each owner's `values`, (count,)."""
+    return values.new_zeros(count).scatter_reduce(0, owners, values, "amin", include_self=False)
 
 
 def open_backbone(config: BackboneConfig, labels: LabelSet | None) -> Backbone:

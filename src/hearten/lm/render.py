@@ -156,17 +156,20 @@ class Renderer:
         label = [self.strategy_id(turn.strategy)] if named else []
         return [*self._opens[turn.speaker], *label, *self._ids(turn.text), *self._close]
 
-    def context(self, turns: Iterable[Turn], profile: Profile, limit: int | None = None) -> list[int]:
+    def context(
+        self, turns: Iterable[Turn], profile: Profile, limit: int | None = None, *, stride: int = 1
+    ) -> list[int]:
         """Ids of a prompt that ends where the supporter's reply begins.
 
-        A prompt over `limit` loses whole turns from its start; the opening is kept.
+        A prompt over `limit` loses whole turns from its start (`first_kept`); the opening, with the situation
+        if it is shown, is kept.
         """
         said = tuple(turns)
         opening, reply = self._start(profile, said), self.open_turn(Role.SUPPORTER)
         parts = [self.turn(turn) for turn in said]
-        room = None if limit is None else limit - len(opening) - len(reply)
-        while room is not None and len(parts) > 1 and sum(map(len, parts)) > room:
-            parts.pop(0)
+        if limit is not None:
+            room = limit - len(opening) - len(reply)
+            parts = parts[first_kept([len(part) for part in parts], room, stride) :]
         return [*opening, *(i for part in parts for i in part), *reply]
 
     def conversation_rows(self, examples: Sequence[Example], window: int, overlap: int) -> list[Row]:
@@ -218,6 +221,25 @@ class Renderer:
         has_label = self._named(example.speaker)
         targets = [Target(i + 1, number, has_label and i == 0) for i in range(len(learned))]
         return Row(ids, targets, source=source[-context_limit:] or [self.end_id])
+
+
+def first_kept(lengths: Sequence[int], room: int, stride: int = 1) -> int:
+    """Which turn is the first that a window of `room` ids keeps; the last turn is always kept.
+
+    Args:
+        lengths: ids of every turn, oldest first.
+        stride: the amount to drop is rounded up to a multiple of this. In a chat that grows past its window,
+            the kept part then begins at the same turn for several exchanges, and a prompt cache stays good
+            for as long; with 1 as little as possible is dropped.
+    """
+    excess = sum(lengths) - room
+    wanted = -(-max(0, excess) // stride) * stride
+    dropped = 0
+    for number, length in enumerate(lengths[:-1]):
+        if dropped >= wanted:
+            return number
+        dropped += length
+    return max(0, len(lengths) - 1)
 
 
 def _gold_turn(example: Example) -> Turn:

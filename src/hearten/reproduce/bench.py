@@ -21,11 +21,11 @@ from pydantic import Field
 from hearten.core.conversation import Record
 from hearten.core.errors import Failure, HeartenError
 from hearten.core.jsonl import write_json, write_records
-from hearten.core.places import find_corpus
+from hearten.core.places import find_corpus, seeds_file
 from hearten.core.records import Score
 from hearten.core.runfolder import RunFolder, file_hash
 from hearten.data.corpus import read_corpus
-from hearten.data.seeds import CANDIDATES, seeds_file
+from hearten.data.seeds import CANDIDATES
 from hearten.evaluate import toxicity
 from hearten.evaluate.measures import measure
 from hearten.evaluate.origin import open_origin
@@ -36,7 +36,7 @@ from hearten.models.systems import SYSTEMS
 from hearten.reproduce.caveats import caveats
 from hearten.reproduce.rows import Row
 from hearten.train.recipe import Paper, Recipe, parse_recipe
-from hearten.train.run import run_recipe
+from hearten.train.run import start
 
 PLACES = {"esconv": CANDIDATES, "extes": ("extes/ExTES.zip", "extes/ExTES.json", "ExTES.json")}
 """Corpus → where it may lie in a data folder."""
@@ -150,7 +150,8 @@ class Bench:
             source = self._given.get(name) or find_corpus(*PLACES.get(name, ()))
             written = name if source else "seeds"
             path = self.out / "data" / f"{written}.jsonl"
-            write_records(path, read_corpus(source or seeds_file()).conversations)
+            if name in self._given or not path.is_file():  # it may have been annotated since
+                write_records(path, read_corpus(source or seeds_file()).conversations)
             stand_in = "" if source else f"the project's 87 seeds stand in for {name}, which is not here"
             self._corpora[name] = CorpusFile(name, path, stand_in)
         return self._corpora[name]
@@ -165,7 +166,7 @@ class Bench:
             if not (run.path / FINISHED).is_file():
                 command = shlex.join(["hearten", *sys.argv[1:]])
                 options: dict[str, Any] = {"minutes": self.budget.minutes, "quiet": self.quiet}
-                run_recipe(shared, data.path, run.path, command=command, **options)
+                start(shared, data.path, run.path, command=command, **options)
                 write_json(run.path / FINISHED, {"minutes": self.budget.minutes})
         return run
 

@@ -21,11 +21,10 @@ def suite(
 ) -> None:
     """Scripted seekers against a supporter, judged by rubric; a red fault leaves with exit code 1."""
     from hearten.models.supporters import open_supporter
-    from hearten.safety.chain import SafeSupporter
     from hearten.safety.suite import run, seekers, write_report
+    from hearten.serve.links import LinksConfig, build
 
-    inner = open_supporter(supporter)
-    outcome = run(SafeSupporter(inner) if chain else inner, seekers()[:limit])
+    outcome = run(build(open_supporter(supporter), LinksConfig(screens=chain)), seekers()[:limit])
     write_report(outcome, out)
     if as_json:
         print(outcome.model_dump_json(indent=2))

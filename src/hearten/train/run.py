@@ -1,4 +1,4 @@
-"""From a recipe file and a corpus to a run folder: everything is checked before anything is started."""
+"""From a recipe and a corpus to a run folder: everything is checked before anything is started."""
 
 import platform
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from hearten.core.jsonl import read_records
 from hearten.core.protocol import Split, protocol, refuse_leaks, split, with_whole_sessions
 from hearten.core.records import Example
 from hearten.core.runfolder import Manifest, RunFolder, file_hash, git_revision, now, versions
+from hearten.core.taxonomy import label_set
 from hearten.models.system import System
 from hearten.models.systems import SYSTEMS
 from hearten.train.loop import Material, train
@@ -20,7 +21,7 @@ from hearten.train.recipe import Recipe, read_recipe
 
 
 def start(
-    recipe_file: Path,
+    recipe: Path | Recipe,
     data: Path,
     out: Path,
     *,
@@ -31,33 +32,18 @@ def start(
     backbone: str | None = None,
     quiet: bool = False,
 ) -> RunFolder:
-    """Train what a recipe file says, with the command line's changes.
+    """Train what a recipe (or its file) says; an existing run folder of the same recipe and data is resumed.
+
+    `seed` and `backbone` change a recipe that is read from a file.
 
     Raises:
         UsageError: bad recipe, or `out` holds another run.
         Failure: bad data, leaky split, a loss that is not a number, a full disk.
     """
-    recipe = read_recipe(recipe_file, seed=seed, backbone=backbone)
-    return run_recipe(recipe, data, out, command=command, minutes=minutes, limit=limit, quiet=quiet)
-
-
-def run_recipe(
-    recipe: Recipe,
-    data: Path,
-    out: Path,
-    *,
-    command: str,
-    minutes: float | None = None,
-    limit: int | None = None,
-    quiet: bool = False,
-) -> RunFolder:
-    """Train what a recipe says; an existing run folder of the same recipe and data is resumed.
-
-    Raises:
-        UsageError: `out` holds another run.
-        Failure: bad data, leaky split, a loss that is not a number, a full disk.
-    """
+    if isinstance(recipe, Path):
+        recipe = read_recipe(recipe, seed=seed, backbone=backbone)
     parts = read_split(recipe, data, limit)
+    require_annotations(recipe, parts["train"], data)
     run = RunFolder(out)
     manifest = describe(recipe, parts, data, command)
     _refuse_another(run, manifest)
@@ -77,6 +63,28 @@ def read_split(recipe: Recipe, data: Path, limit: int | None = None) -> Split:
     return with_whole_sessions(parts, conversations) if recipe.training.learn == "session" else parts
 
 
+def require_annotations(recipe: Recipe, examples: Sequence[Example], data: Path) -> None:
+    """Make sure that every conversation carries the annotations the system reads.
+
+    Raises:
+        Failure: one kind is missing; with the command that adds it.
+    """
+    needed = SYSTEMS[recipe.system].required(recipe.model)
+    kinds: dict[str, set[str]] = {}
+    for example in examples:
+        found = kinds.setdefault(example.conversation_id, set())
+        for turn in example.context:
+            found.update(turn.annotations or ())
+    for kind in sorted(needed):
+        lacking = [name for name, found in kinds.items() if kind not in found]
+        if lacking:
+            raise Failure(
+                f"'{recipe.system}' needs '{kind}', which {len(lacking)} of {len(kinds)} conversations lack",
+                where=f"{data}, conversation {lacking[0]}",
+                fix=f"hearten annotate {kind} {data}",
+            )
+
+
 def build_system(recipe: Recipe, examples: Sequence[Example]) -> System:
     """The recipe's system for the label set of the examples; its random start depends on the seed alone.
 
@@ -94,8 +102,6 @@ def build_system(recipe: Recipe, examples: Sequence[Example]) -> System:
         )
         raise Failure(what, fix='label the corpus, or use system = "vanilla"')
     torch.manual_seed(recipe.seed)
-    from hearten.core.taxonomy import label_set
-
     return chosen(recipe.model, label_set(examples[0].label_set))
 
 

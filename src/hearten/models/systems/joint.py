@@ -21,7 +21,16 @@ from hearten.core.records import Example, Reply
 from hearten.core.taxonomy import LabelSet
 from hearten.lm.backbone import Batch
 from hearten.lm.decode import Decoding, StrategyPolicy, generate
-from hearten.models.system import Likelihood, System, SystemConfig, mean, reply_loss, sum_by_example
+from hearten.models.system import Likelihood, Paper, System, SystemConfig, mean, reply_loss, sum_by_example
+
+ESCONV = Paper(
+    citation="Liu et al. 2021",
+    title="Towards Emotional Support Dialog Systems",
+    backbone="blenderbot-small",
+    training={"epochs": 2, "learning_rate": 3e-5, "weight_decay": 0.01},
+    decoding={"temperature": 0.7, "top_k": 30, "top_p": 0.9, "repetition_penalty": 1.03},
+)
+"""Training as codes_zcj; decoding as Appendix C."""
 
 
 class JointConfig(SystemConfig):
@@ -37,7 +46,10 @@ class Joint(System):
     """Fine-tuning with the strategy as the reply's first token."""
 
     name: ClassVar[str] = "joint"
+    paper: ClassVar[Paper] = ESCONV
     uses_strategies: ClassVar[bool] = True
+    losses_named: ClassVar[tuple[str, ...]] = ("strategy", "response")
+    exportable: ClassVar[bool] = True
     config_class: ClassVar[type[SystemConfig]] = JointConfig
     config: JointConfig
 

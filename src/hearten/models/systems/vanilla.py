@@ -12,14 +12,17 @@ from torch import Tensor
 from hearten.core.records import Example, Reply
 from hearten.lm.backbone import Batch
 from hearten.lm.decode import Decoding, StrategyPolicy, generate
-from hearten.models.system import Likelihood, System, mean, reply_loss, sum_by_example
+from hearten.models.system import Likelihood, Paper, System, mean, reply_loss, sum_by_example
+from hearten.models.systems.joint import ESCONV
 
 
 class Vanilla(System):
     """Fine-tuning without strategies."""
 
     name: ClassVar[str] = "vanilla"
+    paper: ClassVar[Paper] = ESCONV
     uses_strategies: ClassVar[bool] = False
+    exportable: ClassVar[bool] = True
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`response`: mean cross-entropy of the reply tokens and the end token."""
