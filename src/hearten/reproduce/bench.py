@@ -33,7 +33,7 @@ from hearten.evaluate.predict import Plan, predict
 from hearten.evaluate.text.score import score
 from hearten.lm.decode import StrategyPolicy
 from hearten.models.systems import SYSTEMS
-from hearten.reproduce.caveats import caveats
+from hearten.reproduce.caveats import Done, caveats
 from hearten.reproduce.rows import Row
 from hearten.train.recipe import Paper, Recipe, parse_recipe
 from hearten.train.run import start
@@ -129,17 +129,17 @@ class Bench:
     def _work(self, row: Row, wait: bool) -> dict[str, Any]:
         asked = self.corpus(row.paper.tested_on)
         if row.system is None:
-            return {"ours": _harm(asked.path, "all"), "caveats": caveats(row, None, corpora=[asked.stand_in])}
+            return {"ours": _harm(asked.path, "all"), "caveats": caveats(row, [asked.stand_in])}
         if row.system not in SYSTEMS:
             raise Failure(f"the system '{row.system}' is not built yet")
         recipe = parse_recipe(row.values, where=str(row.file))
         learned = self.corpus(row.paper.trained_on)
         trained = self._train(recipe, learned, wait)
         answered = self._answer(recipe, trained, learned, asked, wait)
-        stand_ins = [learned.stand_in, asked.stand_in]
+        stand_ins, done = [learned.stand_in, asked.stand_in], Done(recipe, trained, answered)
         return {
             **_measured(answered, row.paper),
-            "caveats": caveats(row, recipe, corpora=stand_ins, trained=trained, answered=answered),
+            "caveats": caveats(row, stand_ins, done),
             "trained": str(trained.path),
             "answered": str(answered.path),
         }
