@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -112,15 +113,16 @@ def apart(name: str, chosen: argparse.Namespace, model: str) -> dict[str, Any]:
     return found
 
 
-def show(rows: list[dict[str, Any]]) -> None:
-    heads = list(rows[0])
-    print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
-    for row in rows:
+def show(rows: Iterable[dict[str, Any]]) -> None:
+    """Print each row of a Markdown table as it comes."""
+    for number, row in enumerate(rows):
+        if number == 0:
+            print("| " + " | ".join(row) + " |\n|" + "---|" * len(row))
         cells = (
             f"{v:,}" if isinstance(v, int) else f"{v:.2f}" if isinstance(v, float) else v
             for v in row.values()
         )
-        print("| " + " | ".join(cells) + " |")
+        print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def main() -> None:
@@ -142,7 +144,7 @@ def main() -> None:
             from training import tiny_model
 
             model, chosen.steps, chosen.valid = tiny_model(Path(folder)), 2, 1
-        show([apart(name, chosen, model) for name in chosen.kind or OPTIONS])
+        show(apart(name, chosen, model) for name in chosen.kind or OPTIONS)
 
 
 if __name__ == "__main__":
