@@ -55,7 +55,8 @@ def _notes(outcomes: Sequence[Outcome], letters: dict[str, str], metrics: Sequen
     missing = dict.fromkeys(
         f"no {name}: {why}" for one in outcomes if one.status == "done" for name, why in one.missing.items()
     )
-    return [*notes, *missing, "columns: " + ", ".join(f"{heading(name)} {name}" for name in metrics)]
+    cut = [f"{heading(name)} {name}" for name in metrics if heading(name) != name]
+    return [*notes, *missing, *([f"columns: {', '.join(cut)}"] if cut else [])]
 
 
 def list_of_tables() -> Table:
