@@ -64,5 +64,5 @@ def _budget(recipe: Recipe, trained: RunFolder, origin: Origin) -> Iterator[str]
     if done < 0.999 * recipe.training.epochs:
         yield f"budgeted run: trained {done:.2f} of {recipe.training.epochs:g} epochs"
     if not origin.whole_test_part:
-        asked = {likely.conversation_id for likely in origin.likelihoods}
-        yield f"budgeted run: {len(asked)} test conversations scored, {len(origin.predictions)} replies"
+        scored = len({likely.conversation_id for likely in origin.likelihoods})
+        yield f"budgeted run: test conversations scored: {scored}; replies: {len(origin.predictions)}"

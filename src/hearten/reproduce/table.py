@@ -34,7 +34,7 @@ def result_table(title: str, outcomes: Sequence[Outcome]) -> Table:
     letters = _letters(outcomes)
     rows: list[tuple[str, ...]] = []
     for one in outcomes:
-        marks = "".join(letters[caveat] for caveat in one.caveats)
+        marks = "".join(sorted(letters[caveat] for caveat in one.caveats))
         printed = (ABSENT if (value := one.paper.get(name)) is None else f"{value:.2f}" for name in metrics)
         rows.append((one.title, "paper", *printed))
         ours = ((one.ours[name].value if name in one.ours else None, name) for name in metrics)
