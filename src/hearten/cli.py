@@ -83,6 +83,9 @@ COMMANDS: dict[str, "Verb | Table"] = {
         "rate": Verb("a rater's verdicts on candidates", "hearten.align.command:rate"),
         "contrast": Verb("learn from rated candidates", "hearten.align.command:contrast"),
     },
+    "reproduce": Verb(
+        "a paper's table, row by row: paper beside ours", "hearten.reproduce.command:reproduce"
+    ),
     "evaluate": {
         "predict": Verb("replies of a run for every test turn", "hearten.evaluate.command:predict"),
         "score": Verb("every text metric with its signature", "hearten.evaluate.text.command:score"),
