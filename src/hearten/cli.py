@@ -53,7 +53,7 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
         "check": Verb("what the checks rejected, and why", "hearten.augment.command:check"),
         "export": Verb("the corpus with reviews applied, and its card", "hearten.augment.command:export"),
     },
-    "web": Verb("serve studies to people in a browser", "hearten.collect.command:web"),
+    "web": Verb("studies and reviews for people in a browser", "hearten.website:web"),
     "systems": Verb("the published systems and what they need", "hearten.train.command:systems"),
     "train": Verb("train a system from a recipe into a run folder", "hearten.train.command:train"),
     "evaluate": {
