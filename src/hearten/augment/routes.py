@@ -230,7 +230,8 @@ def decide(request: Request, account: Staff, desk: At, name: Name, form: Form) -
     except Decided as error:
         return _item(request, account, desk, item, problem=error.what, status=409)
     except HeartenError as error:
-        return _item(request, account, desk, item, shown=after, problem=error.what, status=422)
+        problem = f"{error.what}: {error.fix}"
+        return _item(request, account, desk, item, shown=after, problem=problem, status=422)
     if settling:
         return RedirectResponse(f"/review/{desk.name}", 303)
     return _next(desk, wish_of(form))
@@ -289,7 +290,7 @@ def rate(request: Request, account: Staff, panel: Judging, form: Form) -> Respon
     try:
         panel.rate(form.get("item", ""), account.name, values, now())
     except HeartenError as error:
-        return _rating(request, account, panel, error.what, 422)
+        return _rating(request, account, panel, f"{error.what}: {error.fix}", 422)
     return RedirectResponse(f"/rate/{panel.study.name}", 303)
 
 
