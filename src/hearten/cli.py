@@ -55,7 +55,7 @@ COMMANDS: dict[str, "Verb | Table"] = {
         "check": Verb("what the checks rejected, and why", "hearten.augment.command:check"),
         "export": Verb("the corpus with reviews applied, and its card", "hearten.augment.command:export"),
     },
-    "web": Verb("serve studies to people in a browser", "hearten.collect.command:web"),
+    "web": Verb("studies and reviews for people in a browser", "hearten.website:web"),
     "annotate": {
         "emotion": Verb("which of seven emotions each turn shows", "hearten.annotate.command:emotion"),
         "commonsense": Verb("what turns imply, as short phrases", "hearten.annotate.command:commonsense"),
