@@ -16,10 +16,13 @@ from hearten.core.errors import Failure
 from hearten.core.jsonl import read_json, read_lines
 from hearten.core.runfolder import RunFolder
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig
+from hearten.models import fitting
+from hearten.models.fitting import State, done_share, linear
 from hearten.models.systems import SYSTEMS
 from hearten.train import loop
-from hearten.train.loop import Material, State, _done, _plan, _schedule, train
+from hearten.train.loop import Material, _plan, train
 from hearten.train.recipe import Training
 
 pytestmark = pytest.mark.usefixtures("exact")
@@ -40,13 +43,11 @@ def material(supporter_turns):
     return Material(tuple(parts[0]), tuple(parts[1]))
 
 
-def built(folder, name="joint", dropout=0.1):
+def built(folder, name="joint", dropout=0.1, **options):
     torch.manual_seed(13)
-    adapter = AdapterConfig(rank=2, dropout=dropout)
+    shape = BackboneConfig(name=str(folder), adapter=AdapterConfig(rank=2, dropout=dropout))
     system = SYSTEMS[name]
-    return system(
-        system.config_class(backbone=BackboneConfig(name=str(folder), adapter=adapter)), label_set("esconv")
-    )
+    return system(system.config_class(backbone=shape, **options), label_set("esconv"))
 
 
 def metrics(run):
@@ -60,31 +61,32 @@ class Stop(Exception):
 
 def test_the_schedule_by_hand():
     # a rise over a tenth, then a straight fall to zero at the end
-    assert _schedule(0.05, 0.1) == pytest.approx(0.051 / 0.1)
-    assert _schedule(0.1, 0.1) == 1.0
-    assert _schedule(0.55, 0.1) == pytest.approx(0.5)
-    assert _schedule(1.0, 0.1) == 0.0
-    assert _schedule(0.0, 0.0) == 1.0
-    assert _schedule(0.25, 0.0) == 0.75
-    assert 0 < _schedule(0.0, 0.1) < 0.02, "the first step moves a little"
+    assert linear(0.05, 0.1) == pytest.approx(0.051 / 0.1)
+    assert linear(0.1, 0.1) == 1.0
+    assert linear(0.55, 0.1) == pytest.approx(0.5)
+    assert linear(1.0, 0.1) == 0.0
+    assert linear(0.0, 0.0) == 1.0
+    assert linear(0.25, 0.0) == 0.75
+    assert 0 < linear(0.0, 0.1) < 0.02, "the first step moves a little"
 
 
 def test_a_run_is_done_by_steps_or_by_minutes():
-    assert _done(State(step=3), 6, None) == 0.5
-    assert _done(State(step=3, seconds=90), 6, 2) == 0.75
-    assert _done(State(step=3, seconds=6), 6, 2) == 0.5
+    assert done_share(State(step=3), 6, None) == 0.5
+    assert done_share(State(step=3, seconds=90), 6, 2) == 0.75
+    assert done_share(State(step=3, seconds=6), 6, 2) == 0.5
 
 
 @pytest.mark.parametrize(("epochs", "expected"), [(1.0, 1.0), (2.0, 2.0), (0.5, 0.5), (1.5, 1.5)])
 def test_the_plan_is_whole_epochs_and_a_part_of_the_last(tiny_llama, material, epochs, expected):
     rows = built(tiny_llama).rows(material.train)
     wanted = SIX.model_copy(update={"epochs": epochs})
-    steps, per_epoch = _plan(rows, wanted, seed=1)
+    steps, ends = _plan(rows, wanted, seed=1)
     seen = [id(row) for step in steps for micro in step for row in micro]
     assert max(map(seen.count, seen)) == math.ceil(expected)
     if epochs == int(epochs):
         assert sorted(seen) == sorted([id(row) for row in rows] * int(epochs)), "each epoch is whole"
-    assert per_epoch == pytest.approx(len(steps) / epochs)
+    assert len(ends) == math.ceil(epochs)
+    assert max(ends) == len(steps)
 
 
 def test_epochs_of_unequal_length_are_all_trained(tiny_llama, material, monkeypatch, tmp_path):
@@ -103,28 +105,32 @@ def test_epochs_of_unequal_length_are_all_trained(tiny_llama, material, monkeypa
     assert state.step == first + 1
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 5])
+@pytest.mark.parametrize(
+    ("stop_at", "options"),
+    [(1, {}), (3, {}), (5, {"balancing": {"kind": "dwa", "period": 2, "temperature": 0.1}})],
+)
 def test_a_run_that_was_stopped_arrives_at_the_same_numbers(
-    tmp_path, tiny_llama, material, monkeypatch, stop_at
+    tmp_path, tiny_llama, material, monkeypatch, stop_at, options
 ):
     whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
-    total = train(built(tiny_llama), material, SIX, whole, seed=13, quiet=True).step
+    total = train(built(tiny_llama, **options), material, SIX, whole, seed=13, quiet=True).step
     assert total >= 6
-    real, count = loop._one_step, iter(range(100))
+    real, count = fitting.one_step, iter(range(100))
 
     def stopping(*args):
         if next(count) == stop_at:
             raise Stop
         return real(*args)
 
-    monkeypatch.setattr(loop, "_one_step", stopping)
+    monkeypatch.setattr(fitting, "one_step", stopping)
     with pytest.raises(Stop):
-        train(built(tiny_llama), material, SIX, broken, seed=13, quiet=True)
+        train(built(tiny_llama, **options), material, SIX, broken, seed=13, quiet=True)
     with broken.metrics.open("a") as stream:
         stream.write('{"step": 4, "torn')  # what a kill may leave
-    monkeypatch.setattr(loop, "_one_step", real)
-    train(built(tiny_llama), material, SIX, broken, seed=13, quiet=True)
+    monkeypatch.setattr(fitting, "one_step", real)
+    train(built(tiny_llama, **options), material, SIX, broken, seed=13, quiet=True)
     assert metrics(broken) == metrics(whole)
+    assert any("weights" in row for row in metrics(whole)) == bool(options), "dynamic weights did move"
     name = f"state-{total}.safetensors"
     one, other = (load_file(run.checkpoints / name) for run in (whole, broken))
     assert one.keys() == other.keys()
@@ -169,7 +175,7 @@ def test_metrics_say_what_a_step_was(tmp_path, tiny_llama, material):
     targets = sum(len(row.targets) for row in system.rows(material.train))
     assert sum(row["tokens"] for row in steps) == 2 * targets
     for number, row in enumerate(steps):
-        assert row["rate"] == pytest.approx(SIX.learning_rate * _schedule(number / state.step, SIX.warmup))
+        assert row["rate"] == pytest.approx(SIX.learning_rate * linear(number / state.step, SIX.warmup))
         assert row["loss"] == pytest.approx(row["losses"]["strategy"] + row["losses"]["response"], rel=1e-5)
 
 
@@ -235,7 +241,7 @@ def test_minutes_end_a_run_with_a_validated_model(tmp_path, tiny_llama, material
             self.now += 1.0
             return self.now
 
-    monkeypatch.setattr(loop, "time", Clock())
+    monkeypatch.setattr(fitting, "time", Clock())
     run = RunFolder(tmp_path)
     endless = SIX.model_copy(update={"epochs": 50, "validations": 0.02})
     state = train(built(tiny_llama), material, endless, run, seed=13, minutes=0.5, quiet=True)
@@ -259,6 +265,7 @@ from hearten.core.protocol import examples, protocol
 from hearten.core.runfolder import RunFolder
 from hearten.core.taxonomy import label_set
 from hearten.lm import backbone
+from hearten.models import fitting
 from hearten.models.systems import SYSTEMS
 from hearten.train import loop
 from hearten.train.recipe import Training
@@ -273,8 +280,8 @@ training = Training(epochs=4, learning_rate=3e-3, batch_tokens=200, micro_tokens
                     checkpoint_minutes=0)
 if sys.argv[2] == "slowly":
     import time
-    real = loop._one_step
-    loop._one_step = lambda *args: time.sleep(0.2) or real(*args)
+    real = fitting.one_step
+    fitting.one_step = lambda *args: time.sleep(0.2) or real(*args)
 print(loop.train(system, material, training, RunFolder(Path(sys.argv[1])), seed=13, quiet=True).step)
 """
 

@@ -4,7 +4,7 @@ Messages, how to sample, and a Protocol; the models themselves live in `lm`. It 
 stages (judges, augmentation, serving) speak these words without knowing who answers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
@@ -40,6 +40,20 @@ class Sampling(Config):
     """Strings that end the reply; they are not part of it."""
 
 
+class Piece(Record):
+    """A few words of a reply as it is made."""
+
+    text: str
+    finish: Literal["", "stop", "length"] = ""
+    """Why the reply ended here; empty while it goes on."""
+    read: int | None = None
+    """With the last piece: tokens of the prompt, those in the cache included."""
+    cached: int | None = None
+    """With the last piece: tokens of the prompt that had been read before."""
+    written: int | None = None
+    """With the last piece: tokens of the reply."""
+
+
 @runtime_checkable
 class ChatModel(Protocol):
     """Completes a chat."""
@@ -54,6 +68,15 @@ class ChatModel(Protocol):
 
     def stream(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Iterator[str]:
         """The assistant's next text piece by piece; the pieces joined are the text."""
+        ...
+
+
+@runtime_checkable
+class CountingModel(ChatModel, Protocol):
+    """A chat model that also says how much it read and wrote."""
+
+    def pieces(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Generator[Piece]:
+        """As `stream`; the last piece carries the counts."""
         ...
 
 

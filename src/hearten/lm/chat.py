@@ -11,7 +11,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,12 +19,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hearten.core.chat import Answer, ChatModel, Message, Refused, Sampling, Unavailable
+from hearten.core.chat import Answer, ChatModel, Message, Piece, Refused, Sampling, Unavailable
 from hearten.core.errors import Failure, UsageError, nearest
 from hearten.core.jsonl import read_lines, require_file
 from hearten.core.places import cache_folder
 from hearten.lm.embedded import embedded_folder, embedded_gguf, quiet_libraries
-from hearten.lm.engine import Engine
+from hearten.lm.engine import Engine, EngineConfig
+from hearten.lm.render import first_kept
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -45,20 +46,34 @@ class EngineChat:
         self, messages: Sequence[Message], *, sampling: Sampling | None = None, n: int = 1
     ) -> list[str]:
         """`n` replies; with a seed, reply k uses seed + k."""
-        wanted, prompt = sampling or Sampling(), self._prompt(messages)
+        wanted = sampling or Sampling()
+        prompt = self._prompt(messages, wanted)
         return [self._engine.complete(prompt, reseeded(wanted, k)).strip() for k in range(n)]
 
     def stream(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Iterator[str]:
         """The reply piece by piece."""
-        return self._engine.stream(self._prompt(messages), sampling or Sampling())
+        wanted = sampling or Sampling()
+        return self._engine.stream(self._prompt(messages, wanted), wanted)
 
-    def _prompt(self, messages: Sequence[Message]) -> list[int]:
+    def pieces(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Generator[Piece]:
+        """The reply piece by piece, with what was read and written."""
+        wanted = sampling or Sampling()
+        return self._engine.pieces(self._prompt(messages, wanted), wanted)
+
+    def _prompt(self, messages: Sequence[Message], sampling: Sampling) -> list[int]:
+        """Ids of the chat; what leads it (the system's words) is kept, the oldest of the rest goes first."""
+        lead = next((n for n, one in enumerate(messages) if one.role != "system"), len(messages))
+        context = self._engine.context
+        room = context - min(sampling.max_tokens, context // 2) - len(self._ids(messages[:lead]))
+        first = lead + first_kept([len(self._ids([one])) for one in messages[lead:]], room, context // 4)
+        return self._ids([*messages[:lead], *messages[first:]], answer=True)
+
+    def _ids(self, messages: Sequence[Message], *, answer: bool = False) -> list[int]:
+        if not messages:
+            return []
         plain = [message.model_dump() for message in messages]
-        return list(
-            self._tokenizer.apply_chat_template(plain, add_generation_prompt=True, return_dict=True)[
-                "input_ids"
-            ]
-        )
+        template = self._tokenizer.apply_chat_template
+        return list(template(plain, add_generation_prompt=answer, return_dict=True)["input_ids"])
 
 
 class RemoteChat:
@@ -237,11 +252,14 @@ def _scripted_reply(file: Path, number: int, row: Any) -> tuple[int | None, str]
     return seed, str(row["reply"])
 
 
-def open_chat_model(name: str, *, retries: int = 5, timeout: float | None = None) -> ChatModel:
+def open_chat_model(
+    name: str, engine: EngineConfig | None = None, *, retries: int = 5, timeout: float | None = None
+) -> ChatModel:
     """The chat model called `name` (see the module's first lines).
 
     Args:
         name: its name.
+        engine: how it is loaded, where it runs in our engine.
         retries: how often a remote model's client asks again by itself.
         timeout: seconds that a remote model may stay silent; None leaves it to the client (ten minutes).
 
@@ -255,26 +273,27 @@ def open_chat_model(name: str, *, retries: int = 5, timeout: float | None = None
     if rest and kind == "scripted":
         return ScriptedChat(Path(rest))
     if name == "embedded":
-        return _embedded()
+        return _embedded(engine)
     if Path(name).suffix == ".gguf":
         from hearten.lm.embedded import tokenizer_from_gguf
 
-        return EngineChat(name, Engine(require_file(Path(name))), tokenizer_from_gguf(Path(name)))
+        return EngineChat(name, Engine(require_file(Path(name)), engine), tokenizer_from_gguf(Path(name)))
     if (Path(name) / "config.json").is_file():
-        return _folder(Path(name))
+        return _folder(Path(name), engine)
     kinds = ["embedded", "FILE.gguf", "FOLDER", "openai:…", "scripted:…"]
     raise UsageError(f"unknown chat model '{name}'", fix=nearest(name, kinds))
 
 
 @cache
-def _embedded() -> ChatModel:
+def _embedded(engine: EngineConfig | None) -> ChatModel:
     from transformers import AutoTokenizer
 
     quiet_libraries()
-    return EngineChat("embedded", Engine(embedded_gguf()), AutoTokenizer.from_pretrained(embedded_folder()))
+    tokenizer = AutoTokenizer.from_pretrained(embedded_folder())
+    return EngineChat("embedded", Engine(embedded_gguf(), engine), tokenizer)
 
 
-def _folder(folder: Path) -> ChatModel:
+def _folder(folder: Path, engine: EngineConfig | None) -> ChatModel:
     """A Hugging Face folder, exported once to GGUF in the cache."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -285,7 +304,7 @@ def _folder(folder: Path) -> ChatModel:
     gguf = cache_folder("gguf") / f"{folder.resolve().name}-{_stamp(folder)}.gguf"
     if not gguf.is_file():
         export_gguf(AutoModelForCausalLM.from_pretrained(folder, local_files_only=True), tokenizer, gguf)
-    return EngineChat(str(folder), Engine(gguf), tokenizer)
+    return EngineChat(str(folder), Engine(gguf, engine), tokenizer)
 
 
 def _stamp(folder: Path) -> str:
