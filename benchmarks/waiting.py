@@ -1,7 +1,7 @@
-"""What `lm/waiting.py` gives: tokens per second of the chat engine beside other work, by how long threads spin.
+"""Tokens per second of the chat engine beside other work, by how long waiting threads spin.
 
-`python benchmarks/waiting.py` lets the embedded model talk in processes of its own, in turns: with the OpenMP
-library's default and with `sleep_soon`'s thousand turns, each beside `--busy` processes that only compute.
+`python benchmarks/waiting.py` lets the embedded model talk in processes of its own, in turns: with OpenMP's
+default and with `sleep_soon`'s thousand turns, each beside `--busy` processes that only compute.
 With `--busy 0` on a quiet machine it shows what sleeping soon costs there. `--quick` is a smoke test.
 """
 
