@@ -259,3 +259,25 @@ def copied(seed: Conversation, draw: random.Random) -> str:
     for turn in draw.sample(talk["content"], 3):
         turn["AI" if "AI" in turn else "User"] += " Anyway."
     return as_json(talk)
+
+
+SCENE = re.compile(r'of the type "([^"]+)"')
+COMMON = ("good",) * 12 + ("fenced", "python", "misspelt", "no-label-at-ends", "cut-late", "unescaped") * 2
+"""What comes out most of the time; every other kind now and then."""
+
+
+def kind_of(seed: int) -> str:
+    """Which kind of reply a request with this seed gets; `copy` and `twin` are near-duplicates."""
+    return random.Random(seed).choice((*COMMON, *KINDS, "copy", "twin"))
+
+
+def respond(prompt: str, seed: int, seeds: list[Conversation]) -> str:
+    """What the made-up model says: the same for the same request, whoever asks and how often."""
+    found = SCENE.search(prompt)
+    scene, kind = found[1] if found else "Depression and Low Mood", kind_of(seed)
+    draw = random.Random(seed)
+    if kind == "copy":
+        return copied(draw.choice(seeds), draw)
+    if kind == "twin":
+        return reply("good", scene, seed % 3)
+    return reply(kind, scene, seed)

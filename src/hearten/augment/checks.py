@@ -305,6 +305,7 @@ class Checker:
         return Check(check="toxicity", passed=True, reason=remark)
 
 
+@cache
 def local_scorer() -> Scorer | None:
     """The local toxicity scorer, or None where it is not installed."""
     from hearten.safety.toxblock import ToxBlock

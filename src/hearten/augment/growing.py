@@ -11,10 +11,10 @@ model only finds the words: that keeps even a model of 135 million parameters in
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from string import Template
 from typing import Any, NamedTuple
 
@@ -37,8 +37,6 @@ PREFIX = re.compile(
 )
 SENTENCE = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+")
 ENDED = re.compile(r"[.!?…][\"'”’)]*$")
-SHOWN = 8
-"""Turns of the conversation so far that a turn's request shows: a small model loses the thread of more."""
 MOST_SENTENCES = 3
 
 
@@ -97,6 +95,8 @@ class Grower:
     plan: Plan
     supporter: Asker
     seeker: Asker
+    examples: Mapping[str, list[tuple[str, str]]]
+    """Strategy → exchanges in which a supporter used it."""
 
     def grow(self, slot: Slot) -> Harvest:
         """One conversation.
@@ -130,10 +130,12 @@ class Grower:
         said: list[dict[str, Any]] = []
         steps = list(course(slot.course))
         for number, (speaker, strategy) in enumerate(steps):
+            step = f"s{number + 1:02d}"
             scene = Scene(slot.scenario, situation, last=number >= len(steps) - 2)
-            messages = turn_messages(scene, said, speaker, strategy)
+            shots = self._shots(slot, step, speaker, strategy)
+            messages = turn_messages(scene, shots, said[-self.plan.turns.shown :], speaker, strategy)
             asker = self.supporter if speaker is Role.SUPPORTER else self.seeker
-            text = self._turn(slot, found, f"s{number + 1:02d}", asker, messages, said, speaker)
+            text = self._turn(slot, found, step, asker, messages, said, speaker)
             if not text:
                 break
             said.append(
@@ -144,6 +146,17 @@ class Grower:
         else:
             found.reading = Reading(turns=tuple(said), scene=slot.scenario, situation=situation)
         return found
+
+    def _shots(
+        self, slot: Slot, step: str, speaker: Role, strategy: Strategy | None
+    ) -> list[tuple[str, str]]:
+        """Exchanges to show: of this strategy for the supporter, of the exemplars for the seeker."""
+        if speaker is Role.SUPPORTER:
+            pool = self.examples.get(strategy.name if strategy else "", [])
+        else:
+            pool = [pair for one in slot.exemplars for pair in exchanges(one, speaker)]
+        draw = random.Random(f"{self.plan.seed}/{slot.id}/{step}/shots")
+        return draw.sample(pool, min(self.plan.turns.shots, len(pool)))
 
     def _situation(self, slot: Slot, found: Harvest) -> str:
         messages = situation_messages(slot, self.plan.seed)
@@ -183,6 +196,22 @@ class Grower:
 def _usable(reading: Reading) -> tuple[bool, int, int]:
     """Orders readings: readable before not, few turns without strategy, then many turns."""
     return bool(reading.turns), -len(reading.unlabelled), len(reading.turns)
+
+
+def exchanges(talk: Conversation, speaker: Role) -> list[tuple[str, str]]:
+    """(what the other said, what this speaker answered) through a conversation."""
+    pairs = pairwise(talk.turns)
+    return [(one.text, other.text) for one, other in pairs if one.speaker is not other.speaker is speaker]
+
+
+def by_strategy(talks: Iterable[Conversation]) -> dict[str, list[tuple[str, str]]]:
+    """Strategy → exchanges in which a supporter used it."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for talk in talks:
+        for one, other in pairwise(talk.turns):
+            if one.speaker is Role.SEEKER and other.strategy is not None:
+                found.setdefault(other.strategy.name, []).append((one.text, other.text))
+    return found
 
 
 def course(seed: Conversation) -> Iterator[tuple[Role, Strategy | None]]:
@@ -254,26 +283,36 @@ class Scene(NamedTuple):
 
 
 def turn_messages(
-    scene: Scene, said: Sequence[dict[str, Any]], speaker: Role, strategy: Strategy | None
+    scene: Scene,
+    shots: Sequence[tuple[str, str]],
+    said: Sequence[dict[str, Any]],
+    speaker: Role,
+    strategy: Strategy | None,
 ) -> list[Message]:
-    """The request for one turn: the role's instructions, then what was said, from the role's side."""
+    """The request for one turn: the role's instructions, examples, then what was said, from its side."""
     if strategy is not None:
         system = Template(built_in("supporter")).substitute(
             scene=scene.scenario,
             strategy=strategy.name,
             definition=strategy.definition,
-            example=strategy.example,
         )
     else:
-        first = not any(turn["speaker"] is speaker for turn in said)
+        first = len(said) < 2
         moment = FIRST if first else LAST if scene.last else ""
         blanks = {"scene": scene.scenario, "situation": scene.situation, "moment": moment}
         system = Template(built_in("seeker")).substitute(blanks)
     own: dict[bool, Author] = {True: "assistant", False: "user"}
-    shown = [Message(role=own[turn["speaker"] is speaker], content=turn["text"]) for turn in said[-SHOWN:]]
-    opening = [] if shown else [Message(role="user", content="Hello, what brings you here today?")]
-    return [Message(role="system", content=system), *(shown or opening)]
+    shown = [Message(role=own[turn["speaker"] is speaker], content=turn["text"]) for turn in said]
+    if not shown or shown[0].role == "assistant":
+        shown.insert(0, Message(role="user", content=OPENING))
+    examples = [
+        Message(role=role, content=text)
+        for pair in shots
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
+    return [Message(role="system", content=system), *examples, *shown]
 
 
+OPENING = "Hello, what brings you here today?"
 FIRST = " This is your first message: say what happened."
 LAST = " This is nearly the end: say how you feel now, and goodbye."

@@ -1,4 +1,4 @@
-"""The ledger of requests: what went out and what came back, on the disk before anything is done with it.
+"""The ledger of requests: what goes out, and what came back, on the disk before anything is done with it.
 
 Opening it again tells which requests have an answer (they are never sent again), what was spent, and which
 were under way when the process died. Several threads write to one ledger.
@@ -52,7 +52,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path, keep: Callable[[str], bool] = lambda slot: True) -> None:
-        self._file = Appender(path, sync=True)
+        self._file = Appender(path)
         self._lock = threading.Lock()
         self._known: defaultdict[str, dict[str, Request]] = defaultdict(dict)
         self._open: dict[str, Request] = {}
@@ -69,9 +69,12 @@ class Ledger:
             return self._known.get(slot, {}).get(key)
 
     def add(self, line: Request) -> None:
-        """Write one line; it is on the disk when this returns."""
+        """Write one line; what came back is on the disk when this returns, before it counts."""
         with self._lock:
             self._file.add(line)
+        if line.status != "sent":
+            self._file.sync()  # outside the lock: several threads' lines go to the disk together
+        with self._lock:
             self._count(line)
             if line.status in ANSWERS:
                 self._known[slot_of(line.id)][line.key] = line

@@ -95,7 +95,12 @@ class Turns(Config):
 
     utterances: tuple[Count, Count] = (12, 24)
     """Fewest and most turns; drawn evenly. The seeds' own range."""
-    sampling: Sampling = Sampling(max_tokens=90, repetition_penalty=1.1, stop=("\n",))
+    shots: Annotated[int, Field(ge=0)] = 3
+    """Exchanges shown before the conversation: for the supporter with the same strategy, for the seeker from
+    the exemplars."""
+    shown: Count = 6
+    """Turns of the conversation so far that a request holds: a small model loses the thread of more."""
+    sampling: Sampling = Sampling(temperature=0.6, max_tokens=60, repetition_penalty=1.1)
     """Of one turn."""
 
 

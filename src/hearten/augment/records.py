@@ -1,7 +1,7 @@
 """What lies in a corpus folder that is being grown, and the fixed names under which it lies there.
 
-`requests.jsonl` is the ledger: a line before a request goes out and a line when its answer is in, both on
-the disk before anything is done with them. Everything else follows from it: `accepted.jsonl` and
+`requests.jsonl` is the ledger: a line before a request goes out and a line when its answer is in, on the disk
+before anything is done with it. Everything else follows from it: `accepted.jsonl` and
 `rejected.jsonl` hold each conversation with where it came from and what every check said, `reviews.jsonl`
 what people decided, in the order they decided it. Reviewers never change the first three files: a decision
 is a line of its own, and `hearten augment export` joins them.

@@ -20,9 +20,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hearten.augment.asking import Asker, Gates, Pacer, Purse
+from hearten.augment.asking import Asker, Gates, Pacer, Purse, Stopped
 from hearten.augment.checks import Checker, local_scorer
-from hearten.augment.growing import Grower, Harvest, Slot
+from hearten.augment.growing import Grower, Harvest, Slot, by_strategy
 from hearten.augment.ledger import Ledger
 from hearten.augment.plan import Plan, apportion, load_plan, write_plan
 from hearten.augment.records import Check, CorpusFolder, Grown
@@ -92,6 +92,8 @@ class Nursery:
         self.folder, self.plan, self._quiet = folder, plan, quiet
         self._seeds = seeds_of(plan)
         self._stop = threading.Event()
+        self._trouble: BaseException | None = None
+        """What first went wrong in a thread."""
         self._open = open_model
         self._judged: dict[str, bool] = {}
         """Slot → whether it was accepted."""
@@ -144,8 +146,8 @@ class Nursery:
             ledger = stack.enter_context(Ledger(self.folder.requests, lambda slot: slot not in self._judged))
             self._ledger = ledger
             grower = self._grower(ledger)
-            self._accepted = stack.enter_context(Appender(self.folder.accepted, sync=True))
-            self._rejected = stack.enter_context(Appender(self.folder.rejected, sync=True))
+            self._accepted = stack.enter_context(Appender(self.folder.accepted))
+            self._rejected = stack.enter_context(Appender(self.folder.rejected))
             self._checker = Checker(self.plan.checks, local_scorer())
             done = self._summary.accepted
             bar = stack.enter_context(progress("growing", self.plan.wanted, done=done, quiet=self._quiet))
@@ -181,7 +183,8 @@ class Nursery:
             return Asker(model, ledger, limits, self.plan.prices, gates, stream=self.plan.stream)
 
         supporter = asker(self.plan.model)
-        return Grower(self.plan, supporter, asker(self.plan.seeker) if self.plan.seeker else supporter)
+        seeker = asker(self.plan.seeker) if self.plan.seeker else supporter
+        return Grower(self.plan, supporter, seeker, by_strategy(self._seeds))
 
     # --- planning -----------------------------------------------------------------------------------------
 
@@ -257,14 +260,22 @@ class Nursery:
                     if not waiting:
                         return
                     self._judge(list(_ready(waiting)), bar)
-            except BaseException:
+            except BaseException as error:
                 self._stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
-                raise
+                raise (self._trouble or error) from None
 
     def _one(self, grower: Grower, slot: Slot) -> "Grownup":
-        harvest = grower.grow(slot)
-        return Grownup(harvest, *self._own(harvest))
+        """One slot, in a thread; what goes wrong in one stops all before they send anything more."""
+        try:
+            harvest = grower.grow(slot)
+            return Grownup(harvest, *self._own(harvest))
+        except Stopped:
+            raise
+        except BaseException as error:
+            self._trouble = self._trouble or error
+            self._stop.set()
+            raise
 
     def _own(self, harvest: Harvest) -> tuple[Conversation | None, list[Check]]:
         """The record, and the checks that need nothing but it."""

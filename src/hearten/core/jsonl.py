@@ -160,23 +160,28 @@ class Appender:
     """Append records to a ledger, each durable once `add` returns.
 
     Reopening cuts a last line that a killed process left half written, so that a ledger is always a
-    whole number of records. A killed process loses nothing; with `sync` a machine that loses power does
-    not either, at the price of a wait for the disk with every record.
+    whole number of records. A killed process loses nothing; after `sync` a machine that loses power does
+    not either.
     """
 
-    def __init__(self, path: Path, *, sync: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         cut_torn_line(path)
-        self.path, self._sync = path, sync
+        self.path = path
         self._stream = path.open("a", encoding="utf-8")
 
     def add(self, value: BaseModel | dict[str, Any]) -> None:
-        """Append one record and flush it to the operating system, or to the disk."""
+        """Append one record and flush it to the operating system."""
         try:
             self._stream.write(dump_line(value) + "\n")
             self._stream.flush()
-            if self._sync:
-                os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+    def sync(self) -> None:
+        """Wait until everything added so far is on the disk."""
+        try:
+            os.fsync(self._stream.fileno())
         except OSError as error:
             raise unwritable(self.path, error) from error
 

@@ -17,7 +17,6 @@ nobody knows.
 It knows ids and texts, not conversations.
 """
 
-import os
 import queue
 import secrets
 import threading
@@ -32,6 +31,7 @@ from pydantic import Field
 from hearten.core.chat import Piece, Sampling
 from hearten.core.config import Config
 from hearten.core.errors import Failure
+from hearten.lm.waiting import sleep_soon
 
 REMEMBERED = 4096
 """Ids that the repetition penalty looks back on: a whole chat, as in `decode`; llama.cpp's default is 64."""
@@ -140,18 +140,12 @@ class Engine:
 
 
 def _xllamacpp() -> Any:
-    """The library, told before it is loaded how long a waiting thread may spin."""
-    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+    sleep_soon()
     try:
         import xllamacpp
     except ImportError:
         raise Failure("the chat engine is not installed", fix='pip install "hearten[lm]"') from None
     return xllamacpp
-
-
-SPINS = "20000"
-"""Turns of the waiting loop before a thread sleeps. The library's default spins for milliseconds: with a
-third busy thread on two cores that made a token take seconds."""
 
 
 def _settings(gguf: Path, config: EngineConfig) -> Any:

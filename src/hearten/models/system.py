@@ -114,6 +114,11 @@ class System(nn.Module, ABC):
         """Kinds of annotations it reads when configured so."""
         return cls.needs
 
+    @classmethod
+    def fitted(cls, config: SystemConfig, examples: Sequence[Example]) -> SystemConfig:
+        """The config with what must be known of the training examples before the system is built."""
+        return config
+
     def prepare(self, examples: Sequence[Example]) -> None:
         """Look at the training examples once, before training (class frequencies and the like)."""
 
@@ -145,6 +150,23 @@ class System(nn.Module, ABC):
         self, examples: Sequence[Example], decoding: Decoding, policy: StrategyPolicy
     ) -> list[list[Reply]]:
         """`decoding.n` replies to each example."""
+
+    def score(self, batch: Batch) -> Tensor:
+        """Log P of every target of `batch` as decoding would have it, (N,); differentiable.
+
+        A strategy is scored among the strategies, a word among all that is no strategy. With the rows of
+        `Backbone.options` these are a context's candidates; `batch.example_of` says which target is whose.
+        """
+        logits, ids = self.backbone.logits(self.backbone.hidden(batch)), self.backbone.strategy_ids
+        found = torch.zeros(len(logits), device=logits.device)
+        found[~batch.is_strategy] = -reply_loss(logits, batch, ids)
+        if batch.is_strategy.any():
+            gold = batch.target_ids[batch.is_strategy]
+            beliefs = logits[batch.is_strategy][:, ids].float().log_softmax(-1)
+            found[batch.is_strategy] = beliefs.gather(-1, (gold[:, None] == ids).int().argmax(-1)[:, None])[
+                :, 0
+            ]
+        return found
 
     @torch.no_grad()
     def measure(
@@ -244,6 +266,22 @@ def reply_loss(logits: Tensor, batch: Batch, strategy_ids: Tensor) -> Tensor:
     if len(strategy_ids):
         scores = scores.index_fill(-1, strategy_ids, float("-inf"))
     return functional.cross_entropy(scores, batch.target_ids[chosen], reduction="none")
+
+
+def reply_likelihoods(
+    logits: Tensor,
+    batch: Batch,
+    strategy_ids: Tensor,
+    beliefs: Sequence[tuple[float, ...] | None] | None = None,
+) -> list[Likelihood]:
+    """The likelihood of each example's reply, with what its system believes of the strategies."""
+    count, said = len(batch.examples), batch.example_of[~batch.is_strategy]
+    sums = sum_by_example(reply_loss(logits, batch, strategy_ids), said, count).tolist()
+    lengths = said.bincount(minlength=count).tolist()
+    return [
+        Likelihood(nll=nll, tokens=length, strategy_logprobs=belief)
+        for nll, length, belief in zip(sums, lengths, beliefs or [None] * count, strict=True)
+    ]
 
 
 def mean(values: Tensor) -> Tensor:

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hearten.lm.waiting import sleep_soon
+
 if TYPE_CHECKING:
     from hearten.serve.settings import ServeSettings
 
+sleep_soon()  # before a command imports torch
 Model = Annotated[
     str, typer.Argument(metavar="[RUN|MODEL]", help="run folder, embedded, FILE.gguf, FOLDER, openai:MODEL")
+]
+Keep = Annotated[Path | None, typer.Option(help="keep the page's conversations in this file, encrypted")]
+KeyFile = Annotated[
+    Path | None, typer.Option(help="with --keep: its key, if not in the configuration folder")
 ]
 
 
@@ -75,25 +82,27 @@ def serve(
     ] = False,
     emotion: Annotated[str | None, typer.Option(help="read the seeker's emotion with this detector")] = None,
     notices: Annotated[bool, typer.Option(help="the API's first reply says that it is an AI")] = True,
-    keep: Annotated[bool, typer.Option("--keep", help="conversations may be kept, encrypted")] = False,
+    keep: Keep = None,
     keep_days: Annotated[int, typer.Option(min=1, help="days after which they are removed")] = 30,
-    database: Annotated[str, typer.Option(help="with --keep: sqlite:///FILE")] = "sqlite:///chats.sqlite",
+    key_file: KeyFile = None,
+    minimum_age: Annotated[int, typer.Option(min=0, help="what visitors confirm; 0 asks nothing")] = 18,
     secure: Annotated[bool, typer.Option(help="behind HTTPS: cookies are sent over it only")] = False,
     trust_proxy: Annotated[bool, typer.Option(help="clients' addresses come from one's own proxy")] = False,
 ) -> None:
     """A page to talk on and an OpenAI-compatible API, with the screens and care path on."""
+    if new_key is not None:
+        _make_key(keys, new_key)
+        return
     from hearten.lm.engine import EngineConfig
     from hearten.models.supporters import labels_of
+    from hearten.serve.keeping import PageSettings
     from hearten.serve.links import LinksConfig
     from hearten.serve.settings import ServeSettings
     from hearten.web.settings import Settings
 
-    if new_key is not None:
-        _make_key(keys, new_key)
-        return
     _known_region(region)
     with tempfile.TemporaryDirectory(prefix="hearten-") as passing:
-        place = database if keep else f"sqlite:///{passing}/chats.sqlite"
+        place = f"sqlite:///{passing}/web.sqlite"
         _run(
             ServeSettings(
                 web=Settings(host=host, port=port, database=place, secure=secure, trust_proxy=trust_proxy),
@@ -106,8 +115,7 @@ def serve(
                 keys=keys,
                 requests_per_minute=requests_per_minute,
                 notices=notices,
-                keep=keep,
-                keep_days=keep_days,
+                page=PageSettings(keep=keep, key_file=key_file, keep_days=keep_days, minimum_age=minimum_age),
             )
         )
 

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from hearten.core.supporter import StreamingSupporter
 from hearten.safety.chain import SafeSupporter
+from hearten.safety.screen import screen
 from hearten.serve.admission import Gate
 from hearten.serve.api import router
 from hearten.serve.host import Host
@@ -24,9 +25,15 @@ def open_chain(settings: ServeSettings) -> StreamingSupporter:
     Raises:
         UsageError, Failure: as `models.supporters.open_supporter`.
     """
-    from hearten.models.supporters import open_supporter
+    from hearten.lm.hardware import one_thread
+    from hearten.models.supporters import SystemSupporter, open_supporter
 
-    return build(open_supporter(settings.model, settings.engine), settings.links)
+    supporter = open_supporter(settings.model, settings.engine)
+    if not isinstance(supporter, SystemSupporter):
+        one_thread()
+    if settings.links.screens:
+        screen(["warm"])  # the encoder is loaded before the first person waits for it
+    return build(supporter, settings.links)
 
 
 def mount(

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from hearten.core.config import Config
 from hearten.lm.engine import EngineConfig
+from hearten.serve.keeping import PageSettings
 from hearten.serve.links import LinksConfig
 from hearten.web.settings import Settings
 
@@ -43,7 +44,5 @@ class ServeSettings(Config):
     """Characters of one message."""
     most_messages: Annotated[int, Field(ge=1)] = 500
     """Messages of one conversation."""
-    keep: bool = False
-    """Whether conversations may be kept (encrypted) for those who ask for it."""
-    keep_days: Annotated[int, Field(ge=1)] = 30
-    """Days after which a kept conversation is removed."""
+    page: PageSettings = PageSettings()
+    """How the chat page treats what people write."""
