@@ -57,7 +57,7 @@ def test_memories_join_and_pool():
 @pytest.mark.parametrize("tiny", ["llama", "gpt2", "blenderbot", "bart"], indirect=True)
 @torch.no_grad()
 def test_a_context_is_what_stands_before_the_reply(tiny, supporter_turns):
-    shape = BackboneConfig(name=str(tiny), adapter=AdapterConfig(kind="full"))
+    shape = BackboneConfig(name=str(tiny), context_limit=500, adapter=AdapterConfig(kind="full"))
     backbone = open_backbone(shape, label_set("esconv")).eval()
     examples = supporter_turns[:5]
     batch = backbone.collate(backbone.rows(examples), examples)

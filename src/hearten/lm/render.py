@@ -2,7 +2,8 @@
 
 Training, perplexity, decoding and serving all come through here, so that what a model is asked is what it
 was taught. A `Style` says how a turn opens and closes: `chatml` for chat models such as the embedded one,
-`eos` for DialoGPT and the encoder–decoders (utterances joined by the end token), `plain` for anything else.
+`eos` for DialoGPT and the encoder–decoders (utterances joined by the end token), `tagged` for models
+trained from scratch here (a token names the speaker), `plain` for anything else.
 
 For a decoder-only model the examples of one conversation are prefixes of each other, so they become one
 `Row` with a target at every supporter turn (every turn where whole sessions are learned): the conversation
@@ -13,7 +14,7 @@ decoder.
 It knows nothing about models or losses.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ STYLES: dict[str, Style] = {
         system=("<|im_start|>system\n", "<|im_end|>\n"),
     ),
     "eos": Style(opens={Role.SEEKER: "", Role.SUPPORTER: ""}, close="{eos}", system=None),
+    "tagged": Style(opens={Role.SEEKER: "<usr>", Role.SUPPORTER: "<sys>"}, close="{eos}", system=None),
     "plain": Style(opens={Role.SEEKER: "User: ", Role.SUPPORTER: "AI: "}, close="{eos}\n", system=("", "\n")),
 }
 
@@ -106,6 +108,7 @@ class Renderer:
         self._close = self._ids(self.style.close.format(eos=tokenizer.eos_token))
         self._opens = {role: self._ids(text) for role, text in self.style.opens.items()}
         self.end_id: int = self._close[0]
+        self.words: Callable[[Turn, bool], str] = plain_words
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
@@ -150,11 +153,14 @@ class Renderer:
         """Whether a strategy token stands before the words that are learned of a speaker."""
         return self.labels is not None and speaker is Role.SUPPORTER
 
-    def turn(self, turn: Turn) -> list[int]:
-        """Ids of a whole past turn. A supporter turn without a label gets no strategy token."""
+    def turn(self, turn: Turn, *, last: bool = True) -> list[int]:
+        """Ids of a whole past turn. A supporter turn without a label gets no strategy token.
+
+        `last` says whether the seeker has said nothing since; `words` may then tell more of it.
+        """
         named = turn.speaker is Role.SUPPORTER and self.labels is not None and turn.strategy is not None
         label = [self.strategy_id(turn.strategy)] if named else []
-        return [*self._opens[turn.speaker], *label, *self._ids(turn.text), *self._close]
+        return [*self._opens[turn.speaker], *label, *self._ids(self.words(turn, last)), *self._close]
 
     def context(
         self, turns: Iterable[Turn], profile: Profile, limit: int | None = None, *, stride: int = 1
@@ -213,7 +219,9 @@ class Renderer:
 
     def pair_row(self, example: Example, number: int, context_limit: int, reply_limit: int) -> Row:
         """An encoder–decoder row: the last `context_limit` ids of the context, the reply cut to its limit."""
-        parts = [self.turn(turn) for turn in example.context]
+        seekers = [n for n, turn in enumerate(example.context) if turn.speaker is Role.SEEKER]
+        latest = max(seekers, default=-1)
+        parts = [self.turn(turn, last=number >= latest) for number, turn in enumerate(example.context)]
         source = [*self.opening(example.profile), *(i for part in parts for i in part)]
         learned = self.reply(example.response, example.strategy, example.speaker)[:reply_limit]
         start = self.tokenizer.bos_token_id
@@ -221,6 +229,11 @@ class Renderer:
         has_label = self._named(example.speaker)
         targets = [Target(i + 1, number, has_label and i == 0) for i in range(len(learned))]
         return Row(ids, targets, source=source[-context_limit:] or [self.end_id])
+
+
+def plain_words(turn: Turn, last: bool) -> str:
+    """What was said and nothing else; a system may put its own function in `Renderer.words`."""
+    return turn.text
 
 
 def first_kept(lengths: Sequence[int], room: int, stride: int = 1) -> int:

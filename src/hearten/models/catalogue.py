@@ -44,7 +44,7 @@ VARIANTS = {
         "",
         PROMPTED,
         frozenset(),
-        "not trained: hearten chat MODEL",
+        "chat MODEL or few-shot:N:MODEL",
     ),
 }
 

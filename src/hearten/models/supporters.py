@@ -1,13 +1,16 @@
 """From a name to a `Supporter`: a trained run, or a chat model with a prompt.
 
 A run of the LLaMA family is exported once to GGUF (beside its weights) and answers through the engine with
-its strategy chosen first; any other run answers through torch. A chat model is asked in plain words and,
-when a strategy is forced, told its definition.
+its strategy chosen first; any other run, and a system that fuses knowledge, answers through torch. A chat
+model is asked in plain words, zero-shot or shown some exchanges and, when a strategy is forced, told its
+definition.
 """
 
-from collections.abc import Iterable, Iterator
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -31,18 +34,23 @@ from hearten.lm.render import Renderer
 from hearten.models.system import SETTINGS, WEIGHTS, System, read_settings
 from hearten.models.systems import SYSTEMS
 
+FEW_SHOT = "few-shot:"
 GGUF = "model.gguf"
 
 
 def open_supporter(name: str, engine: EngineConfig | None = None) -> StreamingSupporter:
     """A run folder, or whatever `lm.chat.open_chat_model` knows, as a Supporter.
 
+    `few-shot:N:MODEL` shows the chat model N of the project's own exchanges first.
+
     Args:
         engine: slots, context and threads, for what runs in the chat engine.
 
     Raises:
-        UsageError: no such run or model.
+        UsageError: no such run or model, or N is no number from 1 to as many as there are.
     """
+    if name.startswith(FEW_SHOT):
+        return _few_shot(name, engine)
     run = RunFolder(Path(name))
     if run.manifest_file.is_file():
         return _open_run(run, engine)
@@ -53,6 +61,18 @@ def open_supporter(name: str, engine: EngineConfig | None = None) -> StreamingSu
     from hearten.lm.chat import open_chat_model
 
     return PromptedSupporter(open_chat_model(name, engine))
+
+
+def _few_shot(name: str, engine: EngineConfig | None) -> StreamingSupporter:
+    count, _, model = name.removeprefix(FEW_SHOT).partition(":")
+    most = len(exemplars())
+    if not model or not count.isdigit() or not 1 <= int(count) <= most:
+        raise UsageError(
+            f"'{name}' says not how many examples to show", fix=f"few-shot:N:MODEL, N from 1 to {most}"
+        )
+    from hearten.lm.chat import open_chat_model
+
+    return PromptedSupporter(open_chat_model(model, engine), shown=exemplars()[: int(count)])
 
 
 def labels_of(name: str) -> str:
@@ -171,11 +191,35 @@ class SystemSupporter:
         yield from self.reply(conversation, strategy=strategy)
 
 
-class PromptedSupporter:
-    """A chat model asked, in plain words, to support."""
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One exchange that is shown to a chat model."""
 
-    def __init__(self, model: ChatModel, sampling: Sampling | None = None) -> None:
-        self.name, self._model = model.name, model
+    strategy: str
+    seeker: str
+    supporter: str
+
+
+@cache
+def exemplars() -> tuple[Exemplar, ...]:
+    """The project's own exchanges, one for each of ESConv's strategies (`prompts/exemplars.toml`)."""
+    text = (files("hearten.models") / "prompts" / "exemplars.toml").read_text(encoding="utf-8")
+    return tuple(Exemplar(**row) for row in tomllib.loads(text)["exemplar"])
+
+
+class PromptedSupporter:
+    """A chat model asked, in plain words, to support; zero-shot, or shown some exchanges first.
+
+    Args:
+        model: who answers.
+        sampling: how words are drawn.
+        shown: exchanges for the prompt.
+    """
+
+    def __init__(
+        self, model: ChatModel, sampling: Sampling | None = None, shown: Sequence[Exemplar] = ()
+    ) -> None:
+        self.name, self._model, self._shown = model.name, model, tuple(shown)
         self._sampling = sampling or Sampling(max_tokens=90)
         self._instructions = ""
         self._prompt = (
@@ -211,7 +255,12 @@ class PromptedSupporter:
         What changes from turn to turn stands at the end, so that a prompt cache stays good.
         """
         told = conversation.profile.situation
-        lead = [self._prompt, self._instructions, f"Their situation: {told}" if told else ""]
+        lead = [
+            self._prompt,
+            self._examples(),
+            self._instructions,
+            f"Their situation: {told}" if told else "",
+        ]
         said = [
             Message(role="user" if turn.speaker is Role.SEEKER else "assistant", content=turn.text)
             for turn in conversation.turns
@@ -222,6 +271,11 @@ class PromptedSupporter:
             last = messages.pop()
             messages.append(Message(role=last.role, content=f"{last.content}\n\n{wish}"))
         return messages
+
+    def _examples(self) -> str:
+        """The exchanges that are shown, as a part of the prompt; empty without any."""
+        told = [f"They wrote: {one.seeker}\nYou answered: {one.supporter}" for one in self._shown]
+        return "Some answers of yours, to show the tone:\n\n" + "\n\n".join(told) if told else ""
 
 
 @cache

@@ -114,6 +114,11 @@ class System(nn.Module, ABC):
         """Kinds of annotations it reads when configured so."""
         return cls.needs
 
+    @classmethod
+    def fitted(cls, config: SystemConfig, examples: Sequence[Example]) -> SystemConfig:
+        """The config with what must be known of the training examples before the system is built."""
+        return config
+
     def prepare(self, examples: Sequence[Example]) -> None:
         """Look at the training examples once, before training (class frequencies and the like)."""
 
@@ -244,6 +249,22 @@ def reply_loss(logits: Tensor, batch: Batch, strategy_ids: Tensor) -> Tensor:
     if len(strategy_ids):
         scores = scores.index_fill(-1, strategy_ids, float("-inf"))
     return functional.cross_entropy(scores, batch.target_ids[chosen], reduction="none")
+
+
+def reply_likelihoods(
+    logits: Tensor,
+    batch: Batch,
+    strategy_ids: Tensor,
+    beliefs: Sequence[tuple[float, ...] | None] | None = None,
+) -> list[Likelihood]:
+    """The likelihood of each example's reply, with what its system believes of the strategies."""
+    count, said = len(batch.examples), batch.example_of[~batch.is_strategy]
+    sums = sum_by_example(reply_loss(logits, batch, strategy_ids), said, count).tolist()
+    lengths = said.bincount(minlength=count).tolist()
+    return [
+        Likelihood(nll=nll, tokens=length, strategy_logprobs=belief)
+        for nll, length, belief in zip(sums, lengths, beliefs or [None] * count, strict=True)
+    ]
 
 
 def mean(values: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def default_recipe(name: str, *, backbone: str | None = None, seed: int | None =
     """
     chosen = entry(name)
     if chosen.system is None:
-        raise UsageError(f"'{name}' is not trained", fix=chosen.note)
+        raise UsageError(f"'{name}' is not trained", fix=f"hearten {chosen.note}")
     model, training = _shape(chosen.system, backbone or "embedded", dict(chosen.paper.training))
     values = {
         "title": f"{chosen.paper.citation}: {name}",

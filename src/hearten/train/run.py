@@ -102,7 +102,7 @@ def build_system(recipe: Recipe, examples: Sequence[Example]) -> System:
         )
         raise Failure(what, fix='label the corpus, or use system = "vanilla"')
     torch.manual_seed(recipe.seed)
-    return chosen(recipe.model, label_set(examples[0].label_set))
+    return chosen(chosen.fitted(recipe.model, examples), label_set(examples[0].label_set))
 
 
 def describe(recipe: Recipe, parts: Split, data: Path, command: str) -> Manifest:

@@ -21,7 +21,15 @@ from hearten.core.records import Example, Reply
 from hearten.core.taxonomy import LabelSet
 from hearten.lm.backbone import Batch
 from hearten.lm.decode import Decoding, StrategyPolicy, generate
-from hearten.models.system import Likelihood, Paper, System, SystemConfig, mean, reply_loss, sum_by_example
+from hearten.models.system import (
+    Likelihood,
+    Paper,
+    System,
+    SystemConfig,
+    mean,
+    reply_likelihoods,
+    reply_loss,
+)
 
 ESCONV = Paper(
     citation="Liu et al. 2021",
@@ -85,17 +93,11 @@ class Joint(System):
     def likelihoods(self, batch: Batch) -> list[Likelihood]:
         """How probable each gold reply is given its gold strategy, and every strategy's log-probability."""
         logits = self.backbone.logits(self.backbone.hidden(batch))
-        count, said = len(batch.examples), batch.example_of[~batch.is_strategy]
-        tokens = reply_loss(logits, batch, self.backbone.strategy_ids)
-        sums = sum_by_example(tokens, said, count).tolist()
-        lengths = said.bincount(minlength=count).tolist()
         beliefs = logits[batch.is_strategy][:, self.backbone.strategy_ids].float().log_softmax(-1)
         owners = batch.example_of[batch.is_strategy].tolist()
         by_example = {owner: tuple(row) for owner, row in zip(owners, beliefs.tolist(), strict=True)}
-        return [
-            Likelihood(nll=nll, tokens=length, strategy_logprobs=by_example.get(number))
-            for number, (nll, length) in enumerate(zip(sums, lengths, strict=True))
-        ]
+        known = [by_example.get(number) for number in range(len(batch.examples))]
+        return reply_likelihoods(logits, batch, self.backbone.strategy_ids, known)
 
     def generate(
         self, examples: Sequence[Example], decoding: Decoding, policy: StrategyPolicy

@@ -12,7 +12,7 @@ from torch import Tensor
 from hearten.core.records import Example, Reply
 from hearten.lm.backbone import Batch
 from hearten.lm.decode import Decoding, StrategyPolicy, generate
-from hearten.models.system import Likelihood, Paper, System, mean, reply_loss, sum_by_example
+from hearten.models.system import Likelihood, Paper, System, mean, reply_likelihoods, reply_loss
 from hearten.models.systems.joint import ESCONV
 
 
@@ -32,14 +32,7 @@ class Vanilla(System):
     def likelihoods(self, batch: Batch) -> list[Likelihood]:
         """How probable each gold reply is."""
         logits = self.backbone.logits(self.backbone.hidden(batch))
-        tokens = reply_loss(logits, batch, self.backbone.strategy_ids)
-        count = len(batch.examples)
-        sums = sum_by_example(tokens, batch.example_of, count).tolist()
-        lengths = batch.example_of.bincount(minlength=count).tolist()
-        return [
-            Likelihood(nll=nll, tokens=length, strategy_logprobs=None)
-            for nll, length in zip(sums, lengths, strict=True)
-        ]
+        return reply_likelihoods(logits, batch, self.backbone.strategy_ids)
 
     def generate(
         self, examples: Sequence[Example], decoding: Decoding, policy: StrategyPolicy
