@@ -68,7 +68,7 @@ def _head(name: str, items: Sequence[FacetItem], config: LightConfig) -> dict[st
 def stacked(members: Sequence[Any], classes: int) -> dict[str, Array]:
     """The networks as one, whose scores are the mean of theirs; a class nobody saw is never said."""
     seen = members[0].classes_
-    layers: dict[str, Array] = {}
+    layers: dict[str, Any] = {}
     for depth in range(len(members[0].coefs_)):
         weights = [full(member, depth, classes, seen) for member in members]
         first, last = depth == 0, depth == len(members[0].coefs_) - 1

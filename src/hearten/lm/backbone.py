@@ -233,9 +233,8 @@ class PairBackbone(Backbone):
         """Decoder hidden states that predict the targets, (N, H); equal contexts are encoded once."""
         assert batch.source is not None
         assert batch.source_mask is not None
-        both, place = torch.stack([batch.source, batch.source_mask], dim=-1).unique(
-            dim=0, return_inverse=True
-        )
+        pairs: Any = torch.stack([batch.source, batch.source_mask], dim=-1)
+        both, place = pairs.unique(dim=0, return_inverse=True)
         encoded = self.model.get_encoder()(input_ids=both[..., 0], attention_mask=both[..., 1])
         output = self.model.base_model(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded.last_hidden_state[place]),
