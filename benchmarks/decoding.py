@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from hearten.core.chat import Sampling
 from hearten.data.seeds import seed_conversations
 from hearten.lm.embedded import embedded_folder, quiet_libraries
-from hearten.lm.engine import Engine
+from hearten.lm.engine import Engine, EngineConfig
 from hearten.lm.gguf_export import export_gguf
 from hearten.lm.render import Renderer
 
@@ -30,7 +30,7 @@ THREADS = 2
 
 
 def engine_way(path: Path, prompt: list[int], tokens: int, end: int) -> Callable[[], object]:
-    engine = Engine(path, context=2048, threads=THREADS)
+    engine = Engine(path, EngineConfig(context=2048, threads=THREADS))
     sampling = Sampling(temperature=0, repetition_penalty=1.0, max_tokens=tokens)
     return lambda: engine.complete(prompt, sampling, banned=[end])
 

@@ -31,7 +31,8 @@ from hearten.core.rater import facet
 from hearten.core.records import Example
 from hearten.core.taxonomy import label_set
 from hearten.data.seeds import find_training_corpus
-from hearten.lm.backbone import AdapterConfig, BackboneConfig, autocast
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig, autocast
 from hearten.lm.decode import POLICIES, DiverseDecoding
 from hearten.lm.embedded import embedded_folder
 from hearten.models.raters.language import LanguageRater, LanguageRaterConfig

@@ -12,9 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from browsing import axe_file, chromium
 from hearten.core.conversation import Conversation
 from hearten.core.protocol import examples, protocol
 from hearten.core.taxonomy import label_set
+from hearten.lm.waiting import sleep_soon
+
+sleep_soon()  # before any test imports torch
 
 
 @pytest.fixture
@@ -29,6 +33,16 @@ def require() -> Callable[[str, object], None]:
         pytest.skip(f"{name} is not on this machine")
 
     return check
+
+
+@pytest.fixture
+def browser(require):
+    """Chromium, with axe at hand; see `browsing.Walker`."""
+    require("Chromium", chromium())
+    require("axe-core (npm install axe-core)", axe_file())
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        yield driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
 
 
 SENTENCES = (

@@ -12,11 +12,11 @@ import hearten
 ROOT = Path(hearten.__file__).parent
 STAGES = {"data", "collect", "augment", "annotate", "train", "align", "evaluate", "serve"}
 MIDDLE = {"lm", "knowledge", "models", "safety", "web"}
-DOORS = {"cli", "app", "demo", "doctor", "__main__"}
+DOORS = {"cli", "app", "demo", "doctor", "reproduce", "website", "__main__"}
 BELOW = {
     "core": set(),
     "lm": {"core"},
-    "knowledge": {"core"},
+    "knowledge": {"core", "lm"},
     "web": {"core"},
     "safety": {"core", "lm"},
     "models": {"core", "lm", "knowledge"},
@@ -107,7 +107,9 @@ def test_deep_learning_stays_where_it_belongs(path):
 
 
 def test_no_module_is_a_drawer_for_everything():
-    assert not [name for path, name in zip(FILES, names(FILES), strict=True) if path.stem in FORBIDDEN_NAMES]
+    published = {"models/systems/misc.py"}  # MISC is the name of a system, not a drawer
+    found = [name for path, name in zip(FILES, names(FILES), strict=True) if path.stem in FORBIDDEN_NAMES]
+    assert set(found) <= published
     assert not [
         name for path, name in zip(FILES, names(FILES), strict=True) if path.parent.name in FORBIDDEN_NAMES
     ]

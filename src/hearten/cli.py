@@ -47,8 +47,29 @@ COMMANDS: dict[str, "Verb | Table"] = {
         "people": Verb("participants: reset, grant, withdraw, invite", "hearten.collect.command:people"),
         "export": Verb("conversations, verdicts, ratings, data card", "hearten.collect.command:export"),
     },
-    "web": Verb("serve studies to people in a browser", "hearten.collect.command:web"),
+    "augment": {
+        "init": Verb("write a plan with ExTES's values", "hearten.augment.command:init"),
+        "validate": Verb("what a plan would ask for and cost", "hearten.augment.command:validate"),
+        "preview": Verb("grow and show the first few conversations", "hearten.augment.command:preview"),
+        "run": Verb("grow a corpus from seeds with a language model", "hearten.augment.command:run"),
+        "check": Verb("what the checks rejected, and why", "hearten.augment.command:check"),
+        "export": Verb("the corpus with reviews applied, and its card", "hearten.augment.command:export"),
+    },
+    "web": Verb("studies and reviews for people in a browser", "hearten.website:web"),
+    "annotate": {
+        "emotion": Verb("which of seven emotions each turn shows", "hearten.annotate.command:emotion"),
+        "commonsense": Verb("what turns imply, as short phrases", "hearten.annotate.command:commonsense"),
+        "keywords": Verb("the words each turn turns on", "hearten.annotate.command:keywords"),
+        "cause": Verb("the clause an emotion comes from", "hearten.annotate.command:cause"),
+        "distress": Verb("the nearest case of a graph of distress", "hearten.annotate.command:distress"),
+        "fit": Verb("train the shipped emotion detector again", "hearten.annotate.command:fit"),
+    },
+    "systems": Verb("the published systems and what they need", "hearten.train.command:systems"),
     "train": Verb("train a system from a recipe into a run folder", "hearten.train.command:train"),
+    "planner": {
+        "train": Verb("train the strategy policy of our own", "hearten.train.planner:train"),
+        "predict": Verb("its strategies and beliefs for every turn", "hearten.train.planner:predict"),
+    },
     "align": {
         "facets": {
             "build": Verb("labelled replies of three facets, split", "hearten.align.command:build_facets")
@@ -62,6 +83,9 @@ COMMANDS: dict[str, "Verb | Table"] = {
         "rate": Verb("a rater's verdicts on candidates", "hearten.align.command:rate"),
         "contrast": Verb("learn from rated candidates", "hearten.align.command:contrast"),
     },
+    "reproduce": Verb(
+        "a paper's table, row by row: paper beside ours", "hearten.reproduce.command:reproduce"
+    ),
     "evaluate": {
         "predict": Verb("replies of a run for every test turn", "hearten.evaluate.command:predict"),
         "score": Verb("every text metric with its signature", "hearten.evaluate.text.command:score"),
@@ -69,6 +93,9 @@ COMMANDS: dict[str, "Verb | Table"] = {
             "fetch word vectors for the embedding metrics", "hearten.evaluate.text.command:vectors"
         ),
         "strategies": Verb("how well a system chooses strategies", "hearten.evaluate.command:strategies"),
+        "calibration": Verb(
+            "whether a system's belief in its strategies comes true", "hearten.evaluate.command:calibration"
+        ),
         "compare": Verb("several runs, with significance", "hearten.evaluate.command:compare"),
         "agreement": Verb("the statistics of a human study", "hearten.evaluate.command:agreement"),
         "toxicity": Verb("six attributes of harm in a corpus or run", "hearten.evaluate.command:toxicity"),
@@ -81,11 +108,10 @@ COMMANDS: dict[str, "Verb | Table"] = {
         "evaluate": Verb(
             "recall and false alarms of the crisis screen, by kind", "hearten.safety.command:evaluate"
         ),
-        "suite": Verb(
-            "scripted seekers against a supporter, judged by rubric", "hearten.serve.safety_suite:suite"
-        ),
+        "suite": Verb("seekers against a supporter, judged by rubric", "hearten.serve.safety_suite:suite"),
     },
     "chat": Verb("talk to a run or a model in the terminal", "hearten.serve.command:chat"),
+    "serve": Verb("a page to talk on and an OpenAI-compatible API", "hearten.serve.command:serve"),
 }
 """stage → verb → function; a verb that stands alone has no stage."""
 

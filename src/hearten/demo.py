@@ -30,7 +30,8 @@ def demo(
 ) -> None:
     """Read a corpus, check it, tune a model on it, measure before and after, report, talk."""
     from hearten.cli import dispatch
-    from hearten.data.seeds import find_training_corpus, seeds_file
+    from hearten.core.places import seeds_file
+    from hearten.data.seeds import find_training_corpus
 
     corpus = find_training_corpus()
     source = corpus.path if corpus.format != "seeds" else seeds_file()

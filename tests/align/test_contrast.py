@@ -23,7 +23,8 @@ from hearten.core.errors import Failure, UsageError
 from hearten.core.records import Prediction, Reply
 from hearten.core.runfolder import RunFolder
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig
 from hearten.lm.decode import POLICIES, DiverseDecoding
 from hearten.models.systems import SYSTEMS
 

@@ -14,7 +14,8 @@ from hearten.align.records import FacetItem, seeker
 from hearten.core.errors import UsageError
 from hearten.core.rater import Rater, aggregate, facet, judge, unhelpful_share, verdict
 from hearten.core.records import FacetVerdict
-from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig
 from hearten.models.fitting import make_optimizer
 from hearten.models.raters import open_rater
 from hearten.models.raters.asked import AskedRater, read_class

@@ -171,3 +171,14 @@ def test_a_full_disk_while_appending_is_a_failure_and_stays_one_when_the_ledger_
         ledger._stream = FULL.open("a", encoding="utf-8")
         ledger.add(Row(name="a"))
     assert error.value.where == str(path)
+
+
+def test_a_ledger_reaches_the_disk_when_it_is_told_to(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda number: synced.append((tmp_path / "a.jsonl").read_text()))
+    with Appender(tmp_path / "a.jsonl") as ledger:
+        ledger.add({"n": 1})
+        assert synced == []
+        ledger.add({"n": 2})
+        ledger.sync()
+    assert synced == ['{"n": 1}\n{"n": 2}\n']

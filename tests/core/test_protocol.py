@@ -15,6 +15,7 @@ from hearten.core.protocol import (
     PARTS,
     Protocol,
     examples,
+    hindsights,
     leaks,
     merge_speakers,
     protocol,
@@ -178,3 +179,13 @@ def test_a_handful_of_repeated_situations_is_tolerated(repeated, leaky):
 def test_conversations_without_a_situation_share_nothing():
     corpus = [one.model_copy(update={"profile": type(one.profile)()}) for one in many(30)]
     assert leaks(split(corpus, protocol("seed13-910"))).situations == 0
+
+
+def test_hindsight_knows_the_stars_and_the_strategies_that_followed():
+    # turns: 0 seeker, 1 Question, 2 seeker with five stars, 3 Information, 4 Others
+    known = hindsights(conversation(1, "sSeTO"))
+    assert {index: one.stars for index, one in known.items()} == {1: 5, 3: None, 4: None}
+    assert [str(one) for one in known[1].following] == ["Information", "Others"]
+    assert known[4].following == ()
+    (first, *_) = examples(conversation(1, "sSeTO"), protocol("seed13-910"))
+    assert first.hindsight == known[1]

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from hearten.cli import main
 from hearten.core.conversation import Conversation
+from hearten.core.shingles import shingles
 from hearten.data import read_corpus
 from hearten.data.check import check
-from hearten.data.duplicates import exact_duplicates, likeness, shingles
+from hearten.data.duplicates import exact_duplicates, likeness
 from hearten.data.pii import find, mask
 
 

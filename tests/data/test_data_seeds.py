@@ -22,7 +22,7 @@ def test_the_seeds_stand_in(tmp_path, monkeypatch):
     }
     made_up.write_lines(tmp_path / "seeds.jsonl", [record])
     monkeypatch.setenv("HEARTEN_DATA", str(tmp_path / "nothing"))
-    monkeypatch.setattr(seeds, "files", lambda package: tmp_path)
+    monkeypatch.setattr(seeds, "seeds_file", lambda: tmp_path / "seeds.jsonl")
     seeds.seed_conversations.cache_clear()
     corpus = seeds.find_training_corpus()
     seeds.seed_conversations.cache_clear()
@@ -30,7 +30,7 @@ def test_the_seeds_stand_in(tmp_path, monkeypatch):
 
 
 def test_a_build_without_seeds_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(seeds, "files", lambda package: tmp_path)
+    monkeypatch.setattr(seeds, "seeds_file", lambda: tmp_path / "seeds.jsonl")
     seeds.seed_conversations.cache_clear()
     with pytest.raises(ValueError, match="no seed conversations"):
         seeds.seed_conversations()

@@ -11,7 +11,6 @@ import pytest
 from hearten.cli import main
 from hearten.core.errors import Failure, UsageError
 from hearten.core.jsonl import write_records
-from hearten.evaluate import toxblock
 from hearten.evaluate.perspective import Perspective
 from hearten.evaluate.toxicity import (
     ATTRIBUTES,
@@ -23,6 +22,7 @@ from hearten.evaluate.toxicity import (
     scorer,
     table,
 )
+from hearten.safety import toxblock
 
 
 class Counting:

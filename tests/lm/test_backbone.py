@@ -6,7 +6,8 @@ from torch import nn
 
 from hearten.core.errors import Failure, UsageError
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig, CausalBackbone, PairBackbone, open_backbone
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig, CausalBackbone, PairBackbone, open_backbone
 
 ESCONV = label_set("esconv")
 FOUR = pytest.mark.parametrize("tiny", ["llama", "gpt2", "blenderbot", "bart"], indirect=True)

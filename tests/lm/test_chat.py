@@ -2,14 +2,16 @@
 
 import json
 import threading
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import ClassVar
 
 import pytest
 
-from hearten.core.chat import ChatModel, Message, Sampling
+from hearten.core.chat import Answer, ChatModel, CountingChat, Message, Refused, Sampling, Unavailable
 from hearten.core.errors import Failure, UsageError
-from hearten.lm.chat import open_chat_model, reseeded
+from hearten.lm.chat import _retry_after, open_chat_model, reseeded
 
 HELLO = [Message(role="user", content="Hello")]
 
@@ -61,11 +63,16 @@ def test_a_remote_model_without_key_or_address_is_refused(monkeypatch):
     assert "openai:MODEL@URL" in error.value.fix
 
 
+USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+
+
 class Server(BaseHTTPRequestHandler):
     """Answers each request with the next status of `plan`; 200 is a completion that echoes."""
 
     plan: ClassVar[list[int]] = []
     asked: ClassVar[list[dict]] = []
+    keys: ClassVar[list[str | None]] = []
+    finish: ClassVar[str | None] = "stop"
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -76,15 +83,22 @@ class Server(BaseHTTPRequestHandler):
             content, kind = json.dumps({"error": {"message": "slow down"}}), "application/json"
         elif body.get("stream"):
             events = [{"choices": [{"index": 0, "delta": {"content": word}}]} for word in said.split(" ")]
+            events += [{"choices": [{"index": 0, "delta": {}, "finish_reason": Server.finish}]}]
+            events += [{"choices": [], "usage": USAGE}]
             lines = [json.dumps({"id": "1", "object": "chat.completion.chunk", **event}) for event in events]
             content = "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"])
             kind = "text/event-stream"
         else:
             choices = [
-                {"index": k, "message": {"role": "assistant", "content": f"{said} {k}"}}
+                {
+                    "index": k,
+                    "message": {"role": "assistant", "content": f"{said} {k}"},
+                    "finish_reason": Server.finish,
+                }
                 for k in range(body.get("n") or 1)
             ]
-            content, kind = json.dumps({"id": "1", "choices": choices}), "application/json"
+            content, kind = json.dumps({"id": "1", "choices": choices, "usage": USAGE}), "application/json"
+        Server.keys.append(self.headers["Idempotency-Key"])
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Retry-After", "0.01")
@@ -102,7 +116,7 @@ def remote(monkeypatch):
     server = HTTPServer(("127.0.0.1", 0), Server)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    Server.plan, Server.asked = [], []
+    Server.plan, Server.asked, Server.keys, Server.finish = [], [], [], "stop"
     yield open_chat_model(f"openai:small@http://127.0.0.1:{server.server_port}/v1")
     server.shutdown()
     server.server_close()
@@ -133,6 +147,69 @@ def test_a_refusal_of_the_server_is_a_message_with_its_address(remote):
     Server.plan = [404]
     with pytest.raises(Failure, match="the remote model failed"):
         list(remote.stream(HELLO))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_is_counted_and_carries_a_key_where_it_can_be_repeated(remote, stream):
+    Server.plan = [200, 200, 200]
+    assert isinstance(remote, CountingChat)
+    seeded = [remote.answer(HELLO, sampling=Sampling(seed=4), stream=stream) for _ in range(2)]
+    text = "echo:Hello" if stream else "echo: Hello 0"
+    assert seeded[0] == Answer(text=text, finish="stop", prompt_tokens=9, completion_tokens=4)
+    remote.answer(HELLO, stream=stream)
+    first, second, third = Server.keys
+    assert first.startswith("hearten-")
+    assert first == second
+    assert third is None, "without a seed the same words may be asked twice on purpose"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (429, Unavailable),
+        (500, Unavailable),
+        (408, Unavailable),
+        (400, Refused),
+        (401, Failure),
+        (404, Failure),
+    ],
+)
+def test_a_caller_who_retries_is_told_what_helps(remote, status, kind):
+    Server.plan = [status]
+    patient = open_chat_model(f"openai:small@{remote._place}", retries=0)
+    with pytest.raises(Failure) as error:
+        patient.answer(HELLO)
+    assert type(error.value) is kind
+    if kind is Unavailable:
+        assert error.value.retry_after == 0.01
+    assert len(Server.asked) == 1, "the client itself did not ask again"
+
+
+def test_a_stream_without_an_end_was_cut(remote):
+    Server.plan, Server.finish = [200], None
+    with pytest.raises(Unavailable, match="cut off"):
+        remote.answer(HELLO, stream=True)
+
+
+def test_a_server_that_is_not_there_is_unavailable():
+    gone = open_chat_model("openai:small@http://127.0.0.1:9/v1", retries=0)
+    with pytest.raises(Unavailable):
+        gone.answer(HELLO)
+
+
+def test_retry_after_may_be_a_date():
+    now = datetime.now(UTC)
+    assert _retry_after({"retry-after": "3"}) == 3
+    assert 55 < _retry_after({"retry-after": format_datetime(now + timedelta(seconds=60), usegmt=True)}) <= 60
+    assert _retry_after({"retry-after": "soon"}) is None
+    assert _retry_after({}) is None
+
+
+def test_a_scripted_line_with_a_seed_answers_that_seed_again_and_again(tmp_path):
+    model = scripted(tmp_path, '{"reply": "Seven.", "seed": 7}', '{"reply": "One."}')
+    assert model.complete(HELLO, sampling=Sampling(seed=7)) == ["Seven."]
+    assert model.complete(HELLO, sampling=Sampling(seed=7)) == ["Seven."]
+    assert model.complete(HELLO, sampling=Sampling(seed=8)) == ["One."]
 
 
 def test_a_seed_moves_on_for_each_of_several_replies():

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hearten.core.errors import Failure, UsageError
 from hearten.core.protocol import Protocol, examples
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig, open_backbone
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig, open_backbone
 from hearten.lm.decode import Decoding, StrategyPolicy, _choose, _draw, _penalise, _pick, generate
 
 ESCONV = label_set("esconv")

@@ -12,7 +12,8 @@ import torch
 
 from hearten.core.errors import UsageError
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig, open_backbone
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig, open_backbone
 from hearten.lm.decode import POLICIES, DiverseDecoding, generate
 from hearten.lm.diverse import Past, Search, grams_of, past_of
 

@@ -13,10 +13,11 @@ from hearten.core.chat import Message, Sampling
 from hearten.core.errors import Failure, UsageError
 from hearten.core.taxonomy import label_set
 from hearten.lm import embedded
-from hearten.lm.backbone import AdapterConfig, BackboneConfig, open_backbone
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig, open_backbone
 from hearten.lm.chat import open_chat_model
 from hearten.lm.embedded import embedded_folder, embedded_gguf, tokenizer_from_gguf
-from hearten.lm.engine import Engine
+from hearten.lm.engine import Engine, EngineConfig
 from hearten.lm.gguf_export import export_gguf
 
 GREEDY = Sampling(temperature=0, repetition_penalty=1.0, max_tokens=12)
@@ -65,7 +66,7 @@ def exported(folder, path, labels=None, quantisation="f16", **adapter):
             if "trainable_tokens" in name:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     export_gguf(backbone.model, backbone.renderer.tokenizer, path, quantisation=quantisation)
-    return backbone, Engine(path, context=1024, threads=2)
+    return backbone, Engine(path, EngineConfig(context=1024, threads=2))
 
 
 def agree(backbone, engine, supporter_turns, within, words):
@@ -134,7 +135,7 @@ def test_export_refuses_what_it_would_write_wrongly(tmp_path, tiny_llama, tiny_g
     with pytest.raises(UsageError) as error:
         export_gguf(model, tokenizer, tmp_path / "a.gguf", quantisation="q8")
     assert "did you mean 'q8_0'?" in error.value.fix
-    with pytest.raises(UsageError, match="'gpt2' models are not exported"):
+    with pytest.raises(UsageError, match="'gpt2' is not exported"):
         export_gguf(AutoModelForCausalLM.from_pretrained(tiny_gpt2), tokenizer, tmp_path / "a.gguf")
     small = {
         "vocab_size": 64, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1,
@@ -181,8 +182,8 @@ def test_a_reply_cut_off_lets_the_process_leave_cleanly():
     script = (
         "from hearten.core.chat import Sampling\n"
         "from hearten.lm.embedded import embedded_gguf\n"
-        "from hearten.lm.engine import Engine\n"
-        "engine = Engine(embedded_gguf(), context=512)\n"
+        "from hearten.lm.engine import Engine, EngineConfig\n"
+        "engine = Engine(embedded_gguf(), EngineConfig(context=512))\n"
         "for piece in engine.stream(list(range(1000, 1040)), Sampling(max_tokens=60)):\n"
         "    break\n"
     )

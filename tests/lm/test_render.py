@@ -9,7 +9,7 @@ from hearten.core.conversation import Conversation, Profile, Role
 from hearten.core.errors import Failure
 from hearten.core.protocol import Protocol, examples, protocol
 from hearten.core.taxonomy import label_set
-from hearten.lm.render import SYSTEM, Renderer, Row, Target, _cut, micro_batches, padded
+from hearten.lm.render import SYSTEM, Renderer, Row, Target, _cut, first_kept, micro_batches, padded
 
 ESCONV = label_set("esconv")
 ALL_TURNS = Protocol(name="all", source="here", fractions=(1, 0, 0), min_context=0)
@@ -184,3 +184,19 @@ def test_micro_batches_keep_order_and_budget(sizes, budget):
         cost = len(batch) * (max(len(r.ids) for r in batch) + max(len(r.source) for r in batch))
         assert padded(batch) == cost
         assert cost <= budget or len(batch) == 1
+
+
+@pytest.mark.parametrize(
+    ("lengths", "room", "stride", "first"),
+    [
+        ([10, 10, 10], 30, 1, 0),
+        ([10, 10, 10], 29, 1, 1),
+        ([10, 10, 10], 5, 1, 2),  # the last turn is kept whatever its length
+        ([10] * 8, 75, 20, 2),  # 5 too many, rounded up to 20
+        ([10] * 9, 75, 20, 2),  # 15 too many: the same turns go, so a prompt cache stays good
+        ([10] * 10, 75, 20, 4),
+        ([], 5, 1, 0),
+    ],
+)
+def test_a_window_loses_whole_turns_from_the_start(lengths, room, stride, first):
+    assert first_kept(lengths, room, stride) == first

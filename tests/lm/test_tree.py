@@ -6,7 +6,8 @@ from transformers import DynamicCache
 
 from hearten.core.errors import UsageError
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig, open_backbone
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig, open_backbone
 from hearten.lm.choices import Choices
 from hearten.lm.tree import Branch, flatten, hidden_states
 

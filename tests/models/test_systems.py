@@ -8,7 +8,8 @@ import torch
 from hearten.core.conversation import Conversation
 from hearten.core.errors import Failure
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig
 from hearten.lm.decode import Decoding, StrategyPolicy
 from hearten.models.supporters import SystemSupporter
 from hearten.models.system import SystemConfig, read_settings, reply_loss, sum_by_example
@@ -24,7 +25,8 @@ pytestmark = pytest.mark.usefixtures("exact")
 
 def built(name, folder, kind="full", backbone=None, **options):
     torch.manual_seed(11)
-    shape = BackboneConfig(name=str(folder), adapter=AdapterConfig(kind=kind, rank=2), **backbone or {})
+    adapter = AdapterConfig(kind=kind, **{"rank": 2} if kind == "lora" else {})
+    shape = BackboneConfig(name=str(folder), adapter=adapter, **backbone or {})
     system = SYSTEMS[name]
     return system(system.config_class(backbone=shape, **options), ESCONV).eval()
 

@@ -1,6 +1,9 @@
+from itertools import pairwise
+
 import pytest
 
-from hearten.safety.output import fallback, inspect
+from hearten.safety.normal import normalise
+from hearten.safety.output import fallback, inspect, safe_start
 
 FORBIDDEN = [
     ("methods", "The most painless way to die is something else."),
@@ -82,3 +85,26 @@ def test_the_fallback_is_not_said_twice():
     first = fallback(0)
     assert fallback(0, first) != first
     assert inspect(first).clean
+
+
+@pytest.mark.parametrize(("kind", "text"), FORBIDDEN)
+def test_of_a_growing_reply_no_forbidden_word_is_ever_shown(kind, text):
+    (found, *_) = inspect(text).found
+    start = normalise(text).index(found.words)
+    for end in range(1, len(text) + 1):
+        shown = safe_start(text[:end])
+        assert text.startswith(shown)
+        assert len(normalise(shown)) <= start, (kind, shown)
+
+
+@pytest.mark.parametrize("text", ALLOWED)
+def test_of_a_growing_reply_the_first_words_come_soon(text):
+    # a word is held back while it may become something else: at most the five that a diagnosis may span
+    shown = [safe_start(" ".join(text.split()[:count])) for count in range(1, len(text.split()) + 1)]
+    assert all(late.startswith(early) for early, late in pairwise(shown)), shown
+
+
+def test_harmless_words_are_shown_as_they_come():
+    assert safe_start("That sounds really har") == "That sounds really"
+    assert safe_start("When I lost") == ""
+    assert safe_start("") == ""

@@ -16,7 +16,8 @@ from hearten.core.errors import Failure
 from hearten.core.jsonl import read_json, read_lines
 from hearten.core.runfolder import RunFolder
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig
 from hearten.models import fitting
 from hearten.models.fitting import State, done_share, linear
 from hearten.models.systems import SYSTEMS
@@ -42,13 +43,11 @@ def material(supporter_turns):
     return Material(tuple(parts[0]), tuple(parts[1]))
 
 
-def built(folder, name="joint", dropout=0.1):
+def built(folder, name="joint", dropout=0.1, **options):
     torch.manual_seed(13)
-    adapter = AdapterConfig(rank=2, dropout=dropout)
+    shape = BackboneConfig(name=str(folder), adapter=AdapterConfig(rank=2, dropout=dropout))
     system = SYSTEMS[name]
-    return system(
-        system.config_class(backbone=BackboneConfig(name=str(folder), adapter=adapter)), label_set("esconv")
-    )
+    return system(system.config_class(backbone=shape, **options), label_set("esconv"))
 
 
 def metrics(run):
@@ -81,12 +80,13 @@ def test_a_run_is_done_by_steps_or_by_minutes():
 def test_the_plan_is_whole_epochs_and_a_part_of_the_last(tiny_llama, material, epochs, expected):
     rows = built(tiny_llama).rows(material.train)
     wanted = SIX.model_copy(update={"epochs": epochs})
-    steps, per_epoch = _plan(rows, wanted, seed=1)
+    steps, ends = _plan(rows, wanted, seed=1)
     seen = [id(row) for step in steps for micro in step for row in micro]
     assert max(map(seen.count, seen)) == math.ceil(expected)
     if epochs == int(epochs):
         assert sorted(seen) == sorted([id(row) for row in rows] * int(epochs)), "each epoch is whole"
-    assert per_epoch == pytest.approx(len(steps) / epochs)
+    assert len(ends) == math.ceil(epochs)
+    assert max(ends) == len(steps)
 
 
 def test_epochs_of_unequal_length_are_all_trained(tiny_llama, material, monkeypatch, tmp_path):
@@ -105,12 +105,15 @@ def test_epochs_of_unequal_length_are_all_trained(tiny_llama, material, monkeypa
     assert state.step == first + 1
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 5])
+@pytest.mark.parametrize(
+    ("stop_at", "options"),
+    [(1, {}), (3, {}), (5, {"balancing": {"kind": "dwa", "period": 2, "temperature": 0.1}})],
+)
 def test_a_run_that_was_stopped_arrives_at_the_same_numbers(
-    tmp_path, tiny_llama, material, monkeypatch, stop_at
+    tmp_path, tiny_llama, material, monkeypatch, stop_at, options
 ):
     whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
-    total = train(built(tiny_llama), material, SIX, whole, seed=13, quiet=True).step
+    total = train(built(tiny_llama, **options), material, SIX, whole, seed=13, quiet=True).step
     assert total >= 6
     real, count = fitting.one_step, iter(range(100))
 
@@ -121,12 +124,13 @@ def test_a_run_that_was_stopped_arrives_at_the_same_numbers(
 
     monkeypatch.setattr(fitting, "one_step", stopping)
     with pytest.raises(Stop):
-        train(built(tiny_llama), material, SIX, broken, seed=13, quiet=True)
+        train(built(tiny_llama, **options), material, SIX, broken, seed=13, quiet=True)
     with broken.metrics.open("a") as stream:
         stream.write('{"step": 4, "torn')  # what a kill may leave
     monkeypatch.setattr(fitting, "one_step", real)
-    train(built(tiny_llama), material, SIX, broken, seed=13, quiet=True)
+    train(built(tiny_llama, **options), material, SIX, broken, seed=13, quiet=True)
     assert metrics(broken) == metrics(whole)
+    assert any("weights" in row for row in metrics(whole)) == bool(options), "dynamic weights did move"
     name = f"state-{total}.safetensors"
     one, other = (load_file(run.checkpoints / name) for run in (whole, broken))
     assert one.keys() == other.keys()

@@ -23,7 +23,9 @@ from hearten.web.words import Words, languages, table
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import throwaway_postgres
 
-PACKAGES = ("hearten.web", "hearten.collect")
+APPS = (("hearten.web", "hearten.collect"), ("hearten.web", "hearten.serve"))
+"""The packages with pages of `hearten web` and of `hearten serve`."""
+PACKAGES = sorted({package for app in APPS for package in app})
 
 
 @pytest.fixture
@@ -111,10 +113,11 @@ def test_other_databases_are_refused(url):
         Database(url)
 
 
-def test_every_sentence_a_page_asks_for_exists():
-    words = Words(PACKAGES)
+@pytest.mark.parametrize("packages", APPS, ids=" ".join)
+def test_every_sentence_a_page_asks_for_exists(packages):
+    words = Words(packages)
     asked = set()
-    for package in PACKAGES:
+    for package in packages:
         for path in Path(str(files(package) / "templates")).rglob("*.html"):
             asked |= set(re.findall(r'\bt\("([\w.]+)"\s*[,)]', path.read_text()))
     assert asked

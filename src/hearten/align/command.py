@@ -113,7 +113,8 @@ def _train_light(data: Path, out: Path, *, limit: int | None, seed: int, **_: An
 def _train_language(data: Path, out: Path, *, backbone: str, layers: int | None, depth: int | None,
                     epochs: float, seed: int, **rest: Any) -> None:  # fmt: skip
     from hearten.align.raters import RaterConfig, RaterTraining, train_rater
-    from hearten.lm.backbone import AdapterConfig, BackboneConfig
+    from hearten.lm.adapters import AdapterConfig
+    from hearten.lm.backbone import BackboneConfig
     from hearten.models.raters.language import LanguageRaterConfig
 
     adapter = AdapterConfig(rank=16, alpha=16, dropout=0.05, modules="attention", layers=layers)

@@ -29,7 +29,7 @@ from hearten.core.rater import aggregate
 from hearten.core.records import Candidate, Example, FacetVerdict
 from hearten.core.runfolder import RunFolder, file_hash, git_revision, now
 from hearten.lm.backbone import autocast
-from hearten.models.fitting import Fitting, State, fit, linear
+from hearten.models.fitting import Fitting, Memoryless, State, fit, linear
 from hearten.models.system import System
 
 
@@ -129,7 +129,7 @@ def _chosen(verdicts: Sequence[FacetVerdict], facets: Sequence[str]) -> list[Fac
     return [one for one in verdicts if not facets or one.facet in facets]
 
 
-class ContrastTask:
+class ContrastTask(Memoryless):
     """What `models.fitting.fit` asks of whatever learns, answered for a system and its lessons."""
 
     def __init__(self, system: System, valid: Sequence[Lesson], objective: Objective) -> None:
@@ -139,7 +139,7 @@ class ContrastTask:
         self.save, self.load = system.save, system.load
 
     @torch.no_grad()
-    def remember(self, lessons: Sequence[Lesson]) -> None:
+    def refer(self, lessons: Sequence[Lesson]) -> None:
         """Keep how the system scores the candidates now: DPO's reference."""
         self._system.eval()
         for lesson in lessons:
@@ -205,7 +205,7 @@ def learn(
     train, valid = held_out(found, config.seed, training.valid_contexts)
     task = ContrastTask(system, valid, config.objective)
     if config.objective.method == "dpo":
-        task.remember([*train, *valid])
+        task.refer([*train, *valid])
     steps = plan(train, training, config.seed)
     rate = _released_rate(len(steps)) if training.released_schedule else linear
     return fit(

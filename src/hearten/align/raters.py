@@ -24,7 +24,7 @@ from hearten.core.errors import Failure, UsageError
 from hearten.core.rater import facet
 from hearten.core.runfolder import Manifest, RunFolder, file_hash, git_revision, now, versions
 from hearten.lm.backbone import autocast
-from hearten.models.fitting import Fitting, State, fit
+from hearten.models.fitting import Fitting, Memoryless, State, fit
 from hearten.models.raters.language import LanguageRater, LanguageRaterConfig, Question, rows_of
 
 
@@ -62,7 +62,7 @@ class Packed(NamedTuple):
     items: tuple[FacetItem, ...]
 
 
-class RaterTask:
+class RaterTask(Memoryless):
     """What `models.fitting.fit` asks of whatever learns, answered for a language rater."""
 
     def __init__(self, rater: LanguageRater, items: Sequence[FacetItem], valid: Sequence[FacetItem]) -> None:

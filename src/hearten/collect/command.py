@@ -1,13 +1,11 @@
-"""`hearten collect init · approve · calibrate · correct · people · export`, and `hearten web`.
+"""`hearten collect init · approve · calibrate · correct · people · export`.
 
 Commands on files (`approve`, `calibrate`, `correct`) take `conversations.jsonl` of any origin; `people` and
 `export` open a study's database beside a running server.
 """
 
-import contextlib
 import json
 import os
-import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,111 +38,6 @@ def init(
     with replacing(path) as stream:
         stream.write(as_toml(study))
     print(f"wrote {path}; read it through, then: hearten web --study {path}")
-
-
-def web(
-    study: Annotated[
-        list[Path], typer.Option("--study", help="a study's TOML file; may be given several times")
-    ],
-    host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    database: DatabaseUrl = SQLITE,
-    processes: Annotated[
-        int, typer.Option(min=1, help="server processes; more than one needs PostgreSQL")
-    ] = 1,
-    secure: Annotated[bool, typer.Option(help="behind HTTPS: cookies are sent over it only")] = False,
-    trust_proxy: Annotated[
-        bool, typer.Option(help="read clients' addresses from one's own reverse proxy")
-    ] = False,
-    new_leader: Annotated[bool, typer.Option(help="print an invitation for another study leader")] = False,
-) -> None:
-    """Serve studies: participants at /study/NAME, judges at /judge/NAME, the leader at /admin."""
-    import uvicorn
-
-    from hearten.collect.study import load_study
-    from hearten.collect.training import tutorial
-    from hearten.web.database import Database
-    from hearten.web.settings import VARIABLE, Settings
-
-    studies = [load_study(path) for path in study]
-    _models_are_here(studies)
-    for one in studies:
-        tutorial(one.training.content)
-    store = Database(database)
-    if processes > 1 and store.kind != "postgresql":
-        raise UsageError(
-            "several processes share the work only on PostgreSQL", fix="--database postgresql://…"
-        )
-    paths = tuple(path.resolve() for path in study)
-    settings = Settings(
-        host=host, port=port, database=database, studies=paths, secure=secure, trust_proxy=trust_proxy
-    )
-    _must_be_free(host, port)
-    _allow_many_sockets()
-    store.upgrade()
-    _announce(store, studies, f"http://{host}:{port}", new_leader)
-    store.close()
-    os.environ[VARIABLE] = settings.model_dump_json()
-    uvicorn.run(
-        "hearten.app:from_environment",
-        factory=True,
-        host=host,
-        port=port,
-        workers=processes,
-        log_level="warning",
-        access_log=False,
-        ws_max_size=settings.largest_body,
-        ws_per_message_deflate=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-    )
-
-
-def _must_be_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise Failure(
-                f"cannot listen: {error.strerror}", where=f"{host}:{port}", fix="another --port"
-            ) from None
-
-
-def _models_are_here(studies: Iterable[Any]) -> None:
-    from importlib.util import find_spec
-
-    wanted = [f"{name} (study {one.name})" for one in studies for name in one.models]
-    if wanted and find_spec("hearten.models") is None:
-        raise Failure(
-            "no supporting models are installed", where=", ".join(wanted), fix="pip install 'hearten[lm]'"
-        )
-
-
-def _allow_many_sockets() -> None:
-    """Every open chat is a file to the system; where its soft limit is low, use what the hard one allows."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _announce(store: Any, studies: Iterable[Any], base: str, new_leader: bool) -> None:
-    """Say where everything is; the first leader gets a link that works once."""
-    from hearten.web import identity
-
-    for study in studies:
-        way = "open to everyone" if study.open else "by invitation"
-        print(f"participants: {base}/{'judge' if study.judge else 'study'}/{study.name} ({way})")
-    with store.writing() as session:
-        if new_leader or not identity.has_leader(session):
-            token = identity.invite(session, "", "leader", days=2)
-            print(f"study leader: {base}/invite/{token} (works once, for two days)")
-        else:
-            print(f"study leader: {base}/admin")
-    print("stop with Ctrl-C; nothing that was confirmed is lost", flush=True)
 
 
 def approve(

@@ -4,13 +4,14 @@ Messages, how to sample, and a Protocol; the models themselves live in `lm`. It 
 stages (judges, augmentation, serving) speak these words without knowing who answers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
 from hearten.core.config import Config
 from hearten.core.conversation import Record
+from hearten.core.errors import Failure
 
 Author = Literal["system", "user", "assistant"]
 
@@ -39,6 +40,20 @@ class Sampling(Config):
     """Strings that end the reply; they are not part of it."""
 
 
+class Piece(Record):
+    """A few words of a reply as it is made."""
+
+    text: str
+    finish: Literal["", "stop", "length"] = ""
+    """Why the reply ended here; empty while it goes on."""
+    read: int | None = None
+    """With the last piece: tokens of the prompt, those in the cache included."""
+    cached: int | None = None
+    """With the last piece: tokens of the prompt that had been read before."""
+    written: int | None = None
+    """With the last piece: tokens of the reply."""
+
+
 @runtime_checkable
 class ChatModel(Protocol):
     """Completes a chat."""
@@ -54,3 +69,59 @@ class ChatModel(Protocol):
     def stream(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Iterator[str]:
         """The assistant's next text piece by piece; the pieces joined are the text."""
         ...
+
+
+@runtime_checkable
+class CountingModel(ChatModel, Protocol):
+    """A chat model that also says how much it read and wrote."""
+
+    def pieces(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Generator[Piece]:
+        """As `stream`; the last piece carries the counts."""
+        ...
+
+
+class Answer(Record):
+    """One reply with what it took."""
+
+    text: str
+    finish: str | None = None
+    """Why the model stopped, as the server puts it: `stop`, `length`, …"""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@runtime_checkable
+class CountingChat(ChatModel, Protocol):
+    """A chat model that counts its tokens and leaves it to the caller when to ask again."""
+
+    def answer(
+        self, messages: Sequence[Message], *, sampling: Sampling | None = None, stream: bool = False
+    ) -> Answer:
+        """One reply; `stream` receives it in pieces, so that no proxy's time limit cuts a long one.
+
+        Raises:
+            Unavailable: not now, perhaps later. Refused: never, for these messages. Failure: never at all.
+        """
+        ...
+
+
+class Unavailable(Failure):
+    """The model cannot answer now: busy, too slow, or cut off. Asking again may help.
+
+    Args:
+        what: one line saying what was wrong.
+        where: the server.
+        retry_after: seconds the server asks one to wait; None where it does not say.
+        worked: whether the server may have done (and charged) the work: it was cut off or too slow.
+    """
+
+    def __init__(
+        self, what: str, *, where: str = "", retry_after: float | None = None, worked: bool = False
+    ) -> None:
+        fix = "wait and run the same command again" if retry_after is None else f"wait {retry_after:.0f} s"
+        super().__init__(what, where=where, fix=fix)
+        self.retry_after, self.worked = retry_after, worked
+
+
+class Refused(Failure):
+    """The model will not answer these messages (too long, filtered); other messages may do."""

@@ -5,6 +5,7 @@ Two folders, each with an environment variable: `HEARTEN_DATA` (corpora; never w
 """
 
 import os
+from importlib.resources import files
 from pathlib import Path
 
 
@@ -31,3 +32,11 @@ def find_corpus(*relative: str) -> Path | None:
             if (folder / name).exists():
                 return folder / name
     return None
+
+
+def seeds_file() -> Path:
+    """The seed conversations that ship with this installation, as a file.
+
+    Every stage may start from them; what they are is told in `docs/cards/seeds.md`.
+    """
+    return Path(str(files("hearten") / "data" / "seeds.jsonl"))

@@ -8,7 +8,7 @@ otherwise.
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -16,7 +16,7 @@ from typing import Literal
 from hearten.core.config import Config
 from hearten.core.conversation import Conversation, Role, Turn
 from hearten.core.errors import Failure
-from hearten.core.records import Example
+from hearten.core.records import Example, Hindsight
 from hearten.core.registry import lookup
 from hearten.core.taxonomy import label_set, mapping, read_table
 
@@ -131,13 +131,15 @@ def relabel(conversation: Conversation, target: str) -> Conversation:
     return conversation.model_copy(update={"turns": turns, "label_set": target})
 
 
-def examples(conversation: Conversation, how: Protocol) -> list[Example]:
-    """One example per supporter turn that the protocol lets be a target."""
+def examples(
+    conversation: Conversation, how: Protocol, speakers: Collection[Role] = (Role.SUPPORTER,)
+) -> list[Example]:
+    """One example per turn of `speakers` that the protocol lets be a target."""
     if how.label_set and how.label_set != conversation.label_set:
         conversation = relabel(conversation, how.label_set)
     if how.merge == "speaker":
         conversation = merge_speakers(conversation)
-    turns = conversation.turns
+    turns, later = conversation.turns, hindsights(conversation)
     return [
         Example.model_construct(
             conversation_id=conversation.id,
@@ -148,10 +150,29 @@ def examples(conversation: Conversation, how: Protocol) -> list[Example]:
             response=turn.text,
             strategy=turn.strategy,
             label_set=conversation.label_set,
+            hindsight=later.get(index),
+            speaker=turn.speaker,
         )
         for index, turn in enumerate(turns)
-        if turn.speaker is Role.SUPPORTER and index >= how.min_context and str(turn.strategy) not in how.drop
+        if turn.speaker in speakers and index >= how.min_context and str(turn.strategy) not in how.drop
     ]
+
+
+def hindsights(conversation: Conversation) -> dict[int, Hindsight]:
+    """What is known afterwards of every supporter turn, by its index."""
+    turns = conversation.turns
+    stars = {index: given for given, rated in conversation.rated_turns() for index in rated}
+    places = [index for index, _ in conversation.supporter_turns()]
+    return {
+        index: Hindsight.model_construct(
+            annotations=turns[index].annotations,
+            reaction=next((t.annotations for t in turns[index + 1 :] if t.speaker is Role.SEEKER), None),
+            stars=stars.get(index),
+            following=tuple(turns[later].strategy for later in places[number + 1 :]),
+            survey=conversation.survey,
+        )
+        for number, index in enumerate(places)
+    }
 
 
 def split(conversations: Sequence[Conversation], how: Protocol) -> Split:
@@ -172,6 +193,21 @@ def split(conversations: Sequence[Conversation], how: Protocol) -> Split:
     test = max(1, int(how.fractions[2] * len(order)))
     chosen = {"valid": order[:valid], "test": order[valid : valid + test], "train": order[valid + test :]}
     return Split(how, {part: tuple(ex for i in chosen[part] for ex in groups[i]) for part in PARTS})
+
+
+def with_whole_sessions(parts: Split, conversations: Sequence[Conversation]) -> Split:
+    """The same split with every speaker's turns to learn in train (ExTES's DialoGPT: one long text).
+
+    Raises:
+        Failure: the protocol does not split by conversation.
+    """
+    if parts.protocol.unit != "conversation":
+        what = f"protocol '{parts.protocol.name}' splits windows, so a whole session has no part of its own"
+        raise Failure(what, fix='a protocol that splits by conversation, such as "seed13-910"')
+    inside = {example.conversation_id for example in parts["train"]}
+    talks = (talk for talk in conversations if talk.id in inside)
+    learned = tuple(one for talk in talks for one in examples(talk, parts.protocol, tuple(Role)))
+    return Split(parts.protocol, {**parts.parts, "train": learned})
 
 
 def leaks(parts: Split) -> Leaks:

@@ -10,15 +10,29 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hearten.core.conversation import Profile, Record, StrategyField, Text, Turn
+from hearten.core.conversation import Profile, Record, Role, Stars, StrategyField, Survey, Text, Turn
+
+
+class Hindsight(Record):
+    """What is known of a supporter turn only after it was said: a target of training, never an input."""
+
+    annotations: dict[str, Any] | None = None
+    """Of the turn itself."""
+    reaction: dict[str, Any] | None = None
+    """Annotations of the seeker's next turn."""
+    stars: Stars | None = None
+    """The seeker's stars for this turn; a rating covers the last one or two supporter turns before it."""
+    following: tuple[StrategyField | None, ...] = ()
+    """Strategies of the supporter turns that come after, in order."""
+    survey: Survey = Survey()
 
 
 class Example(Record):
-    """One supporter turn to learn or to predict, with everything said before it."""
+    """One turn to learn or to predict, the supporter's as a rule, with everything said before it."""
 
     conversation_id: str
     index: int
-    """Position of the supporter turn in the (merged) conversation, from 0."""
+    """Position of the turn in the (merged) conversation, from 0."""
     turns_total: int
     """How many turns that conversation has: index / turns_total is its progress."""
     context: tuple[Turn, ...]
@@ -26,6 +40,9 @@ class Example(Record):
     response: Text
     strategy: StrategyField | None = None
     label_set: str = "esconv"
+    hindsight: Hindsight | None = None
+    speaker: Role = Role.SUPPORTER
+    """The seeker only where whole sessions are learned; nobody is tested on a seeker's words."""
 
 
 class Reply(Record):
@@ -38,6 +55,12 @@ class Reply(Record):
     score: float | None = None
     """Length-normalised log-probability of the text, where the supporter knows it."""
     details: dict[str, Any] | None = None
+
+    def noted(self, link: str, seconds: float = 0.0, **details: Any) -> "Reply":
+        """The reply with what one link of a chain found out, and what it took, in its `details`."""
+        before = self.details or {}
+        links = [*before.get("links", ()), {"name": link, "ms": round(1000 * seconds, 1)}]
+        return self.model_copy(update={"details": {**before, **details, "links": links}})
 
 
 class Prediction(Record):

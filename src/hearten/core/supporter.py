@@ -5,11 +5,16 @@ loop) holds a Supporter and is one.
 """
 
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, TypeVar, runtime_checkable
 
-from hearten.core.conversation import Conversation
+from pydantic import Field
+
+from hearten.core.chat import Sampling
+from hearten.core.conversation import Conversation, Record
 from hearten.core.records import Reply
 from hearten.core.taxonomy import Strategy
+
+S = TypeVar("S", bound=Sampling)
 
 
 @runtime_checkable
@@ -31,4 +36,35 @@ class StreamingSupporter(Supporter, Protocol):
 
     def stream(self, conversation: Conversation, *, strategy: Strategy | None = None) -> Iterator[Reply]:
         """Replies of growing `text`; the first may hold only the strategy, the last is complete."""
+        ...
+
+
+class Wishes(Record):
+    """What one request wants of whoever answers, beside a strategy; None leaves it as it is."""
+
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] | None = None
+    avoid: tuple[str, ...] = ()
+    """Names of strategies that must not be chosen: masked where the strategy is decoded."""
+    instructions: str = ""
+    """Further words for a model that is prompted; a trained one knows its task."""
+    refine: bool | None = None
+    """Whether a reply judged unhelpful is written again."""
+
+    def sampling(self, usual: S) -> S:
+        """`usual` with what is wished of it changed."""
+        names = ("temperature", "top_p", "max_tokens", "seed", "stop")
+        changed = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return usual.model_copy(update=changed)
+
+
+@runtime_checkable
+class Adjustable(StreamingSupporter, Protocol):
+    """A supporter that can heed a request's wishes."""
+
+    def wished(self, wishes: Wishes) -> "Adjustable":
+        """The same supporter under these wishes; cheap, and the original stays as it was."""
         ...

@@ -15,13 +15,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from hearten.core.conversation import Conversation
+from hearten.core.shingles import NEAR, Shingle, shingles, words
 
 Ints = NDArray[np.int64]
-WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-SHINGLE = 3
-NEAR = 0.3
-"""Jaccard from which two conversations count as near-duplicates: unrelated ones stay under 0.05."""
 BLOCK = 256
 
 
@@ -35,11 +32,6 @@ class Pair:
     """Jaccard index of their shingles, 0 to 1."""
 
 
-def words(text: str) -> list[str]:
-    """Lower-cased words, apostrophes kept inside."""
-    return WORD.findall(text.casefold())
-
-
 def exact_duplicates(conversations: Sequence[Conversation]) -> list[Pair]:
     """Each conversation whose speakers and words repeat an earlier one's, with that one."""
     first: dict[tuple[tuple[str, tuple[str, ...]], ...], str] = {}
@@ -50,15 +42,6 @@ def exact_duplicates(conversations: Sequence[Conversation]) -> list[Pair]:
             found.append(Pair(first[key], conversation.id, 1.0))
         first.setdefault(key, conversation.id)
     return found
-
-
-def shingles(conversation: Conversation) -> set[tuple[str, ...]]:
-    """Three-word runs inside turns; a turn of one or two words is a shingle by itself."""
-    found: set[tuple[str, ...]] = set()
-    for turn in conversation.turns:
-        said = words(turn.text)
-        found.update(tuple(said[i : i + SHINGLE]) for i in range(max(1, len(said) - SHINGLE + 1)))
-    return found - {()}
 
 
 @dataclass(frozen=True)
@@ -84,7 +67,7 @@ def likeness(conversations: Sequence[Conversation], near: float = NEAR, closest:
 
 def _membership(conversations: Sequence[Conversation]) -> tuple[sparse.csr_matrix, Ints]:
     """(conversation × shingle) with ones, and each conversation's number of shingles."""
-    columns: defaultdict[tuple[str, ...], int] = defaultdict(lambda: len(columns))
+    columns: defaultdict[Shingle, int] = defaultdict(lambda: len(columns))
     indices: list[int] = []
     ends = [0]
     for conversation in conversations:

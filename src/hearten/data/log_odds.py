@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from hearten.data.duplicates import words
+from hearten.core.shingles import words
 
 Floats = NDArray[np.float64]
 PRIOR_WORDS = 10_000.0

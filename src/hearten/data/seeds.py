@@ -5,13 +5,12 @@ runs on a machine that has no corpus.
 """
 
 from functools import cache
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from hearten.core.conversation import Conversation
 from hearten.core.errors import Failure
 from hearten.core.jsonl import read_records
-from hearten.core.places import find_corpus
+from hearten.core.places import find_corpus, seeds_file
 from hearten.data.corpus import Corpus, read_corpus
 
 CANDIDATES = ("esconv/ESConv.json.gz", "esconv/ESConv.json", "ESConv.json.gz", "ESConv.json")
@@ -26,18 +25,11 @@ def seed_conversations() -> tuple[Conversation, ...]:
     Raises:
         Failure: this build of hearten carries none.
     """
-    resource = files("hearten.data") / "seeds.jsonl"
-    if not resource.is_file():
+    if not seeds_file().is_file():
         raise Failure(
             "this build of hearten carries no seed conversations", fix="fetch a corpus: hearten data get"
         )
-    with as_file(resource) as path:
-        return tuple(read_records(path, Conversation))
-
-
-def seeds_file() -> Path:
-    """Where the seed conversations lie as a file of this installation."""
-    return Path(str(files("hearten.data") / "seeds.jsonl"))
+    return tuple(read_records(seeds_file(), Conversation))
 
 
 def find_training_corpus() -> Corpus:

@@ -20,10 +20,13 @@ def predict(
     data: Annotated[Path, typer.Option(help="the conversations.jsonl the run was trained on")],
     out: Annotated[Path | None, typer.Option(help="another run folder for these results")] = None,
     policy: Annotated[
-        str | None, typer.Option(help="who chooses the strategy: sampled, argmax, gold (Oracle) or random")
+        str | None, typer.Option(help="sampled, argmax, gold (Oracle), random or planner:RUN[@macro-f1]")
     ] = None,
     part: Annotated[str, typer.Option(help="test or valid")] = "test",
     untrained: Annotated[bool, typer.Option("--untrained", help="the system before any training")] = False,
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="the data is another corpus than the run learned from")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="only the first conversations")] = None,
     replies: Annotated[
         int | None, typer.Option(min=0, help="conversations also answered in words; 0: none")
@@ -45,6 +48,7 @@ def predict(
         limit=limit,
         replies=replies,
         untrained=untrained,
+        transfer=transfer,
     )
     count = logic.predict(source, target, plan, quiet=quiet)
     print(f"scored {count:,} turns in {target.path}; next: hearten evaluate report {target.path}")
@@ -67,6 +71,34 @@ def strategies(
 
     found = logic.report(open_origin(source, limit=limit), resamples=resamples, seed=seed)
     _answer(as_dict(found), tables(found), as_json, out, f"hearten evaluate report {source}")
+
+
+def calibration(
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN|PREDICTIONS", help="run folder or predictions.jsonl")
+    ],
+    bins: Annotated[int, typer.Option(min=2, help="how many bins of equal size")] = 10,
+    resamples: Resamples = 1000,
+    seed: Seed = 13,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    out: Annotated[Path | None, typer.Option(help="write the plot (.svg) or the JSON object")] = None,
+) -> None:
+    """Whether a system's belief in its strategies is what comes true."""
+    from hearten.core.jsonl import replacing
+    from hearten.evaluate import calibration as logic
+    from hearten.evaluate.origin import open_origin
+
+    found = logic.report(open_origin(source, limit=limit), bins=bins, resamples=resamples, seed=seed)
+    plot = out if out is not None and out.suffix == ".svg" else None
+    if plot is not None:
+        from hearten.evaluate import plots
+
+        with replacing(plot) as stream:
+            stream.write(plots.standalone(plots.calibration(found.points)))
+    written = None if plot else out
+    then = f"hearten evaluate strategies {source}"
+    _answer(logic.as_dict(found), logic.tables(found), as_json, written, then, also=plot)
 
 
 def compare(

@@ -66,6 +66,11 @@ def inline_svg(figure: Figure, title: str, name: str) -> str:
     return re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
 
 
+def standalone(svg: str) -> str:
+    """An inline plot as a file of its own: dark ink, which a page would have given it."""
+    return svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" color="#222"', 1) + "\n"
+
+
 def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size)
     return figure, figure.add_subplot()
@@ -130,6 +135,25 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], at: float) ->
         axes.annotate(
             name, (at, lowest), color=colour, fontsize=10, va="center", annotation_clip=False, **where
         )
+
+
+def calibration(points: Sequence[tuple[float, float, int]]) -> str:
+    """How often the likeliest strategy was right against how likely it was said to be.
+
+    Args:
+        points: (confidence, accuracy, items) of each bin; a dot's area is its items.
+    """
+    confidence, right, items = (np.asarray(column) for column in zip(*points, strict=True))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure((3.6, 3.4))
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6, linestyle=":")
+        axes.plot(confidence, right, color=ACCENT, linewidth=1.5)
+        axes.scatter(confidence, right, s=120 * items / items.max(), color=ACCENT)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        axes.set_xlabel("belief in the likeliest strategy")
+        axes.set_ylabel("share of turns it was right")
+    return inline_svg(figure, "Calibration of the likeliest strategy", "calibration")
 
 
 def losses(series: dict[str, list[tuple[float, float]]], validation: list[tuple[float, float]]) -> list[str]:

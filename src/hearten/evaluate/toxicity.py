@@ -1,7 +1,7 @@
 """How toxic is a corpus, or what a run says? ExTES's Table 7 for anything, with intervals.
 
 The six attributes are Perspective's; each is the mean over all utterances of a score from 0 to 1, lower is
-better. The default scorer runs here, on this machine (`toxblock`); Google's Perspective API, which the
+better. The default scorer runs here, on this machine (`safety.toxblock`); Google's Perspective API, which the
 paper used, can be asked too (`perspective`) until the service ends. Scores of two scorers are never
 comparable: the scorer's name is in every signature.
 
@@ -79,7 +79,7 @@ def scorer(name: str, ledger: Path | None = None) -> ToxicityScorer:
         UsageError: unknown, not installed, or without the key it needs.
     """
     from hearten.evaluate.perspective import Perspective
-    from hearten.evaluate.toxblock import ToxBlock
+    from hearten.safety.toxblock import ToxBlock
 
     makers: dict[str, Callable[[], ToxicityScorer]] = {
         "local": ToxBlock,

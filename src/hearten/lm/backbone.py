@@ -15,20 +15,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.pytorch_utils import Conv1D
 
 from hearten.core.config import Config
 from hearten.core.errors import Failure, UsageError, nearest
 from hearten.core.places import cache_folder
 from hearten.core.records import Example
 from hearten.core.taxonomy import LabelSet
+from hearten.lm.adapters import AdapterConfig, adapt
+from hearten.lm.context import Context
 from hearten.lm.embedded import embedded_folder, quiet_libraries
 from hearten.lm.hardware import native_bf16
 from hearten.lm.render import Renderer, Row
@@ -49,21 +50,9 @@ PUBLISHED: dict[str, Published] = {
     "dialogpt-small": Published("microsoft/DialoGPT-small", 350, "MIT"),
     "dialogpt-medium": Published("microsoft/DialoGPT-medium", 860, "MIT"),
     "bart-base": Published("facebook/bart-base", 560, "Apache-2.0"),
+    "open-llama-7b": Published("openlm-research/open_llama_7b", 13500, "Apache-2.0"),
 }
 """Backbones of the four papers by short name."""
-
-
-class AdapterConfig(Config):
-    """Low-rank adaptation (Hu et al. 2021) of every linear layer, or full fine-tuning."""
-
-    kind: Literal["lora", "full"] = "lora"
-    rank: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
-    modules: Literal["all", "attention"] = "all"
-    """Every linear layer, or the attention's query, key, value and output alone."""
-    layers: int | None = None
-    """Adapt only so many of the last layers: no gradient goes below them, which saves a third of a step."""
 
 
 class BackboneConfig(Config):
@@ -113,6 +102,8 @@ class Batch:
     is_strategy: Tensor
     example_of: Tensor
     examples: tuple[Example, ...]
+    features: Any = None
+    """What a system adds about the examples."""
     positions: Tensor | None = None
 
 
@@ -156,8 +147,12 @@ class Backbone(nn.Module, ABC):
         """
 
     @abstractmethod
+    def read(self, batch: Batch) -> tuple[Tensor, Context]:
+        """Decoder hidden states that predict the targets, (N, H), and the contexts before them."""
+
     def hidden(self, batch: Batch) -> Tensor:
         """Decoder hidden states that predict the targets, (N, H)."""
+        return self.read(batch)[0]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Vocabulary scores (…, V) of hidden states (…, H)."""
@@ -208,13 +203,20 @@ class CausalBackbone(Backbone):
         """One row: the context once, every reply a fork of it."""
         return [self.renderer.forked_row(options, self.config.window)]
 
-    def hidden(self, batch: Batch) -> Tensor:
-        """Decoder hidden states that predict the targets, (N, H)."""
+    def read(self, batch: Batch) -> tuple[Tensor, Context]:
+        """Decoder hidden states that predict the targets, (N, H), and the contexts before them."""
         output = self.model.base_model(
             input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
         )
         states: Tensor = output.last_hidden_state  # (B, T, H)
-        return states[batch.target_rows, batch.target_places]
+        row, starts = first_targets(batch)
+        context = self.prefixes(states, batch.ids, row, starts + 1)
+        return states[batch.target_rows, batch.target_places], context
+
+    def prefixes(self, states: Tensor, ids: Tensor, row: Tensor, lengths: Tensor) -> Context:
+        """Contexts that are the first `lengths` (E,) places of `row` (E,) in `states` (B, T, H)."""
+        visible = torch.arange(states.shape[1], device=ids.device) < lengths[:, None]
+        return Context(states, ids == self.renderer.end_id, row, visible, causal=True)
 
 
 class PairBackbone(Backbone):
@@ -229,22 +231,47 @@ class PairBackbone(Backbone):
         """One row a reply; `hidden` encodes their common context once."""
         return self.rows(options)
 
-    def hidden(self, batch: Batch) -> Tensor:
-        """Decoder hidden states that predict the targets, (N, H); equal contexts are encoded once."""
+    def read(self, batch: Batch) -> tuple[Tensor, Context]:
+        """Decoder hidden states that predict the targets, (N, H), and the contexts before them.
+
+        Equal contexts are encoded once.
+        """
         assert batch.source is not None
         assert batch.source_mask is not None
-        pairs: Any = torch.stack([batch.source, batch.source_mask], dim=-1)
-        both, place = pairs.unique(dim=0, return_inverse=True)
+        both, place = torch.unique(
+            torch.stack([batch.source, batch.source_mask], dim=-1), dim=0, return_inverse=True
+        )
         encoded = self.model.get_encoder()(input_ids=both[..., 0], attention_mask=both[..., 1])
+        read = encoded.last_hidden_state[place]
         output = self.model.base_model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=encoded.last_hidden_state[place]),
+            encoder_outputs=BaseModelOutput(last_hidden_state=read),
             attention_mask=batch.source_mask,
             decoder_input_ids=batch.ids,
             decoder_attention_mask=batch.mask,
             use_cache=False,
         )
         states: Tensor = output.last_hidden_state  # (B, T, H)
-        return states[batch.target_rows, batch.target_places]
+        seen = (batch.source, batch.source_mask, first_targets(batch)[0])
+        context = self.sources(read, *seen)
+        return states[batch.target_rows, batch.target_places], context
+
+    def sources(self, states: Tensor, ids: Tensor, mask: Tensor, row: Tensor) -> Context:
+        """Contexts that are the whole of `row` (E,) in the encoder's `states` (B, S, H)."""
+        return Context(states, ids == self.renderer.end_id, row, mask.bool()[row], causal=False)
+
+
+def first_targets(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Of each example its row, and the place whose state predicts its first target there: both (E,)."""
+    row = _least(batch.target_rows, batch.example_of, len(batch.examples))
+    here = (
+        batch.target_rows == row[batch.example_of]
+    )  # the rest of a very long reply may stand in a later row
+    return row, _least(batch.target_places[here], batch.example_of[here], len(batch.examples))
+
+
+def _least(values: Tensor, owners: Tensor, count: int) -> Tensor:
+    """The smallest of each owner's `values`, (count,)."""
+    return values.new_zeros(count).scatter_reduce(0, owners, values, "amin", include_self=False)
 
 
 def open_backbone(config: BackboneConfig, labels: LabelSet | None) -> Backbone:
@@ -268,7 +295,7 @@ def open_backbone(config: BackboneConfig, labels: LabelSet | None) -> Backbone:
     if config.depth is not None and not pairs:
         _shorten(model, config.depth)
     _add_strategy_rows(model, renderer)
-    _adapt(model, renderer, config.adapter, pairs)
+    adapt(model, renderer.strategy_ids, config.adapter)
     return (PairBackbone if pairs else CausalBackbone)(model, renderer, config)
 
 
@@ -323,54 +350,11 @@ def _add_strategy_rows(model: Any, renderer: Renderer) -> None:
         table[row] = table[name].mean(dim=0)
 
 
-def _adapt(model: Any, renderer: Renderer, adapter: AdapterConfig, pairs: bool) -> None:
-    """Leave the model fully trainable, or freeze it and put low-rank adapters into its linear layers."""
-    if adapter.kind == "full":
-        return
-    if pairs:
-        raise UsageError("LoRA is offered for decoder-only backbones", fix='adapter.kind = "full"')
-    from peft import LoraConfig, inject_adapter_in_model
-
-    embedding = next(n for n, m in model.named_modules() if m is model.get_input_embeddings())
-    tokens = {embedding.rsplit(".", 1)[-1]: list(renderer.strategy_ids)} if renderer.strategy_ids else None
-    layers = _layers(model)
-    first = 0 if adapter.layers is None else max(0, len(layers) - adapter.layers)
-    targets = _linear_layers(model, layers[first:], adapter.modules)
-    recipe = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=adapter.rank,
-        lora_alpha=adapter.alpha,
-        lora_dropout=adapter.dropout,
-        target_modules=targets,
-        fan_in_fan_out=isinstance(model.get_submodule(targets[0]), Conv1D),
-        trainable_token_indices=tokens,
-    )
-    inject_adapter_in_model(recipe, model)
-    if first:  # strategy rows then learn through the output alone
-        layers[0].register_forward_pre_hook(_stop_gradient)
-
-
-def _layers(model: Any) -> Any:
-    """The model's layers, lowest first: GPT-2 calls them `h`."""
-    return model.base_model.layers if hasattr(model.base_model, "layers") else model.base_model.h
-
-
 def _shorten(model: Any, depth: int) -> None:
     """Drop all layers above the first `depth`."""
     name = "layers" if hasattr(model.base_model, "layers") else "h"
     setattr(model.base_model, name, getattr(model.base_model, name)[:depth])
     model.config.num_hidden_layers = min(depth, model.config.num_hidden_layers)
-
-
-def _linear_layers(model: Any, layers: Sequence[nn.Module], modules: str) -> list[str]:
-    """Names of the linear modules in `layers`, or of their attention's alone; GPT-2's are `Conv1D`."""
-    inside = {id(m) for layer in layers for m in layer.modules() if isinstance(m, nn.Linear | Conv1D)}
-    names = [name for name, module in model.named_modules() if id(module) in inside]
-    return [name for name in names if modules == "all" or "attn" in name]
-
-
-def _stop_gradient(_layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (inputs[0].detach(), *inputs[1:])
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:

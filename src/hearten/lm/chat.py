@@ -7,20 +7,33 @@ unless its name was given.
 """
 
 import hashlib
+import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hearten.core.chat import ChatModel, Message, Sampling
+from hearten.core.chat import Answer, ChatModel, Message, Piece, Refused, Sampling, Unavailable
 from hearten.core.errors import Failure, UsageError, nearest
 from hearten.core.jsonl import read_lines, require_file
 from hearten.core.places import cache_folder
 from hearten.lm.embedded import embedded_folder, embedded_gguf, quiet_libraries
-from hearten.lm.engine import Engine
+from hearten.lm.engine import Engine, EngineConfig
+from hearten.lm.render import first_kept
+
+if TYPE_CHECKING:
+    from openai import APIStatusError
+
+PASSING = (408, 409, 425, 429)
+"""Statuses below 500 that may be gone a moment later."""
+ABOUT_THE_TEXT = (400, 413, 422)
+"""Statuses that complain of these messages and not of who asks."""
 
 
 class EngineChat:
@@ -33,28 +46,51 @@ class EngineChat:
         self, messages: Sequence[Message], *, sampling: Sampling | None = None, n: int = 1
     ) -> list[str]:
         """`n` replies; with a seed, reply k uses seed + k."""
-        wanted, prompt = sampling or Sampling(), self._prompt(messages)
+        wanted = sampling or Sampling()
+        prompt = self._prompt(messages, wanted)
         return [self._engine.complete(prompt, reseeded(wanted, k)).strip() for k in range(n)]
 
     def stream(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Iterator[str]:
         """The reply piece by piece."""
-        return self._engine.stream(self._prompt(messages), sampling or Sampling())
+        wanted = sampling or Sampling()
+        return self._engine.stream(self._prompt(messages, wanted), wanted)
 
-    def _prompt(self, messages: Sequence[Message]) -> list[int]:
+    def pieces(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Generator[Piece]:
+        """The reply piece by piece, with what was read and written."""
+        wanted = sampling or Sampling()
+        return self._engine.pieces(self._prompt(messages, wanted), wanted)
+
+    def _prompt(self, messages: Sequence[Message], sampling: Sampling) -> list[int]:
+        """Ids of the chat; what leads it (the system's words) is kept, the oldest of the rest goes first."""
+        lead = next((n for n, one in enumerate(messages) if one.role != "system"), len(messages))
+        context = self._engine.context
+        room = context - min(sampling.max_tokens, context // 2) - len(self._ids(messages[:lead]))
+        first = lead + first_kept([len(self._ids([one])) for one in messages[lead:]], room, context // 4)
+        return self._ids([*messages[:lead], *messages[first:]], answer=True)
+
+    def _ids(self, messages: Sequence[Message], *, answer: bool = False) -> list[int]:
+        if not messages:
+            return []
         plain = [message.model_dump() for message in messages]
-        return list(
-            self._tokenizer.apply_chat_template(plain, add_generation_prompt=True, return_dict=True)[
-                "input_ids"
-            ]
-        )
+        template = self._tokenizer.apply_chat_template
+        return list(template(plain, add_generation_prompt=answer, return_dict=True)["input_ids"])
 
 
 class RemoteChat:
-    """A model on an OpenAI-compatible server; retries with backoff are the client's."""
+    """A model on an OpenAI-compatible server.
 
-    def __init__(self, model: str, url: str | None) -> None:
+    Args:
+        model: its name there.
+        url: the server's address; None is OpenAI's.
+        retries: how often the client itself asks again, with backoff; 0 leaves it to the caller.
+        timeout: seconds without a sign of life after which the server counts as gone.
+    """
+
+    def __init__(
+        self, model: str, url: str | None, *, retries: int = 5, timeout: float | None = None
+    ) -> None:
         try:
-            from openai import OpenAI
+            from openai import NOT_GIVEN, OpenAI
         except ImportError:
             raise Failure("the openai client is not installed", fix='pip install "hearten[lm]"') from None
         key = os.environ.get("OPENAI_API_KEY") or ("none" if url else None)
@@ -63,7 +99,8 @@ class RemoteChat:
                 "no key for the remote model", fix="set OPENAI_API_KEY, or name a server: openai:MODEL@URL"
             )
         self.name, self._model = f"openai:{model}", model
-        self._client = OpenAI(base_url=url, api_key=key, max_retries=5)
+        wait = NOT_GIVEN if timeout is None else timeout
+        self._client = OpenAI(base_url=url, api_key=key, max_retries=retries, timeout=wait)
         self._place = str(self._client.base_url)
 
     def complete(
@@ -83,88 +120,180 @@ class RemoteChat:
                 if event.choices and event.choices[0].delta.content:
                     yield event.choices[0].delta.content
 
+    def answer(
+        self, messages: Sequence[Message], *, sampling: Sampling | None = None, stream: bool = False
+    ) -> Answer:
+        """One reply with its tokens.
+
+        With a seed the request carries an `Idempotency-Key`: a server or gateway that honours it charges
+        the same request once, however often it had to be sent.
+        """
+        arguments = _openai_arguments(self._model, messages, sampling or Sampling())
+        if arguments["seed"] is not None:
+            mark = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
+            arguments["extra_headers"] = {"Idempotency-Key": f"hearten-{mark[:32]}"}
+        with self._understood():
+            return self._streamed(arguments) if stream else self._whole(arguments)
+
+    def _whole(self, arguments: dict[str, Any]) -> Answer:
+        found = self._client.chat.completions.create(stream=False, **arguments)
+        if not found.choices:
+            raise Unavailable("the remote model answered without a choice", where=self._place)
+        choice, usage = found.choices[0], found.usage
+        return Answer(
+            text=choice.message.content or "",
+            finish=choice.finish_reason,
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+        )
+
+    def _streamed(self, arguments: dict[str, Any]) -> Answer:
+        pieces: list[str] = []
+        finish, usage = None, None
+        arguments["stream_options"] = {"include_usage": True}
+        for event in self._client.chat.completions.create(stream=True, **arguments):
+            usage = event.usage or usage
+            for choice in event.choices:
+                pieces.append(choice.delta.content or "")
+                finish = choice.finish_reason or finish
+        if finish is None:  # a connection that closes politely looks like an end: only this tells
+            raise Unavailable("the remote model's answer was cut off", where=self._place, worked=True)
+        return Answer(
+            text="".join(pieces),
+            finish=finish,
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+        )
+
     @contextmanager
     def _understood(self) -> Iterator[None]:
         """What the server or the way to it complains of, as a `Failure`."""
-        from openai import OpenAIError
+        from openai import APIConnectionError, APIStatusError, OpenAIError
 
         try:
             yield
+        except APIStatusError as error:
+            raise _complaint(error, self._place) from error
+        except APIConnectionError as error:  # time-outs are among them
+            what = f"the remote model failed: {error}"
+            raise Unavailable(what, where=self._place, worked=True) from error
         except OpenAIError as error:
             fix = "check the address, the key and the model's name"
             raise Failure(f"the remote model failed: {error}", where=self._place, fix=fix) from error
+        except json.JSONDecodeError as error:
+            what = f"the remote model's answer was cut off: {error}"
+            raise Unavailable(what, where=self._place, worked=True) from error
+
+
+def _complaint(error: "APIStatusError", where: str) -> Failure:
+    """A server's refusal as what a caller can do about it: wait, ask something else, or give up."""
+    what, status = f"the remote model failed: {error}", error.status_code
+    if error.code == "insufficient_quota":
+        return Failure(what, where=where, fix="add credit to the account, then run the same command again")
+    if status in PASSING or status >= 500:
+        return Unavailable(what, where=where, retry_after=_retry_after(error.response.headers))
+    if status in ABOUT_THE_TEXT:
+        return Refused(what, where=where, fix="shorten the messages, or leave this one out")
+    return Failure(what, where=where, fix="check the address, the key and the model's name")
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that `Retry-After` names, as a number or as a date (RFC 9110, section 10.2.3)."""
+    value = headers.get("retry-after", "")
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
 
 
 class ScriptedChat:
-    """Replays replies from a file, in order, each used once: `{"reply": "…"}` a line."""
+    """Replays replies from a file, each used once: `{"reply": "…"}` a line, in order.
+
+    A line with a `seed` is kept for the request with that seed, so that threads and a second process that
+    goes on where the first was killed are told the same.
+    """
 
     def __init__(self, file: Path) -> None:
         self.name, self._file = f"scripted:{file.name}", file
-        self._replies = [_scripted_reply(file, number, row) for number, row in read_lines(file)]
+        rows = [_scripted_reply(file, number, row) for number, row in read_lines(file)]
+        self._replies = [reply for seed, reply in rows if seed is None]
+        self._seeded = {seed: reply for seed, reply in rows if seed is not None}
         self._next = 0
+        self._turn = threading.Lock()
 
     def complete(
         self, messages: Sequence[Message], *, sampling: Sampling | None = None, n: int = 1
     ) -> list[str]:
-        """The next `n` replies of the script."""
-        chosen = self._replies[self._next : self._next + n]
-        if len(chosen) < n:
-            raise Failure("the script has no more replies", where=str(self._file), fix="add lines to it")
-        self._next += n
+        """The next `n` replies of the script, or the one for this seed."""
+        if n == 1 and sampling is not None and sampling.seed in self._seeded:
+            return [self._seeded[sampling.seed]]
+        with self._turn:
+            chosen = self._replies[self._next : self._next + n]
+            if len(chosen) < n:
+                raise Failure("the script has no more replies", where=str(self._file), fix="add lines to it")
+            self._next += n
         return chosen
 
     def stream(self, messages: Sequence[Message], *, sampling: Sampling | None = None) -> Iterator[str]:
         """The next reply, word by word."""
-        yield from re.findall(r"\s*\S+\s*", self.complete(messages)[0])
+        yield from re.findall(r"\s*\S+\s*", self.complete(messages, sampling=sampling)[0])
 
 
-def _scripted_reply(file: Path, number: int, row: Any) -> str:
+def _scripted_reply(file: Path, number: int, row: Any) -> tuple[int | None, str]:
     if not isinstance(row, dict) or not isinstance(row.get("reply"), str):
         raise Failure("no reply in this line", where=f"{file}, line {number}", fix='write {"reply": "…"}')
-    return str(row["reply"])
+    seed = row.get("seed")
+    if seed is not None and not isinstance(seed, int):
+        raise Failure("the seed is not a whole number", where=f"{file}, line {number}")
+    return seed, str(row["reply"])
 
 
-def open_chat_model(name: str) -> ChatModel:
+def open_chat_model(
+    name: str, engine: EngineConfig | None = None, *, retries: int = 5, timeout: float | None = None
+) -> ChatModel:
     """The chat model called `name` (see the module's first lines).
+
+    Args:
+        name: its name.
+        engine: how it is loaded, where it runs in our engine.
+        retries: how often a remote model's client asks again by itself.
+        timeout: seconds that a remote model may stay silent; None leaves it to the client (ten minutes).
 
     Raises:
         UsageError: no such kind, file or key; Failure: the engine or its weights are missing.
     """
     kind, _, rest = name.partition(":")
-    if rest and kind in _KINDS:
-        return _KINDS[kind](rest)
+    if rest and kind == "openai":
+        model, _, url = rest.partition("@")
+        return RemoteChat(model, url or None, retries=retries, timeout=timeout)
+    if rest and kind == "scripted":
+        return ScriptedChat(Path(rest))
     if name == "embedded":
-        return _embedded()
+        return _embedded(engine)
     if Path(name).suffix == ".gguf":
         from hearten.lm.embedded import tokenizer_from_gguf
 
-        return EngineChat(name, Engine(require_file(Path(name))), tokenizer_from_gguf(Path(name)))
+        return EngineChat(name, Engine(require_file(Path(name)), engine), tokenizer_from_gguf(Path(name)))
     if (Path(name) / "config.json").is_file():
-        return _folder(Path(name))
-    kinds = ["embedded", "FILE.gguf", "FOLDER", *(f"{kind}:…" for kind in _KINDS)]
+        return _folder(Path(name), engine)
+    kinds = ["embedded", "FILE.gguf", "FOLDER", "openai:…", "scripted:…"]
     raise UsageError(f"unknown chat model '{name}'", fix=nearest(name, kinds))
 
 
-def _remote(rest: str) -> ChatModel:
-    model, _, url = rest.partition("@")
-    return RemoteChat(model, url or None)
-
-
-_KINDS: dict[str, Callable[[str], ChatModel]] = {
-    "openai": _remote,
-    "scripted": lambda rest: ScriptedChat(Path(rest)),
-}
-
-
 @cache
-def _embedded() -> ChatModel:
+def _embedded(engine: EngineConfig | None) -> ChatModel:
     from transformers import AutoTokenizer
 
     quiet_libraries()
-    return EngineChat("embedded", Engine(embedded_gguf()), AutoTokenizer.from_pretrained(embedded_folder()))
+    tokenizer = AutoTokenizer.from_pretrained(embedded_folder())
+    return EngineChat("embedded", Engine(embedded_gguf(), engine), tokenizer)
 
 
-def _folder(folder: Path) -> ChatModel:
+def _folder(folder: Path, engine: EngineConfig | None) -> ChatModel:
     """A Hugging Face folder, exported once to GGUF in the cache."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -175,7 +304,7 @@ def _folder(folder: Path) -> ChatModel:
     gguf = cache_folder("gguf") / f"{folder.resolve().name}-{_stamp(folder)}.gguf"
     if not gguf.is_file():
         export_gguf(AutoModelForCausalLM.from_pretrained(folder, local_files_only=True), tokenizer, gguf)
-    return EngineChat(str(folder), Engine(gguf), tokenizer)
+    return EngineChat(str(folder), Engine(gguf, engine), tokenizer)
 
 
 def _stamp(folder: Path) -> str:

@@ -7,11 +7,14 @@ Appendix C). Who chooses the strategy is a `StrategyPolicy`: the model (sampled 
 For a decoder-only model all turns of one conversation share a single pass over it: every turn's prompt is
 a prefix of the whole, so one key–value cache serves them all, each row masking what it may not see.
 Every reply has its own random numbers, seeded by its turn, so it does not depend on what else was decoded.
+
+A system with layers of its own between the hidden states and the words hands in a maker of `Voice`s;
+without one the backbone speaks for itself.
 """
 
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, Self
 
 import torch
@@ -21,12 +24,13 @@ from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from hearten.core.chat import Sampling
-from hearten.core.config import Config
+from hearten.core.config import Config, build
 from hearten.core.errors import UsageError
 from hearten.core.records import Example, Reply
 from hearten.core.registry import lookup
-from hearten.core.taxonomy import Strategy, label_set
-from hearten.lm.backbone import Backbone, PairBackbone, autocast
+from hearten.core.taxonomy import LabelSet, Strategy, label_set
+from hearten.lm.backbone import Backbone, CausalBackbone, PairBackbone, autocast
+from hearten.lm.context import Context
 from hearten.lm.render import Row
 
 
@@ -79,12 +83,17 @@ ESCONV_SHARES = {
 class StrategyPolicy(Config):
     """Who chooses the strategy at the first position."""
 
-    kind: Literal["sampled", "argmax", "gold", "random"] = "sampled"
-    """`sampled` is Joint as published; `gold` is Oracle; `random` draws from `distribution`."""
+    kind: Literal["sampled", "argmax", "gold", "random", "planner"] = "sampled"
+    """`sampled` is Joint as published; `gold` is Oracle; `random` draws from `distribution`; `planner` is
+    another model's choice, made above this module (`models.planner.decoding`)."""
     distribution: dict[str, float] | None = None
     """For `random`: probability by strategy name (ESConv Table 3 is the paper's)."""
     bias: dict[str, float] | None = None
     """Added to the model's log-probabilities before choosing; tuned on validation, never on test."""
+    planner: str | None = None
+    """For `planner`: its run folder."""
+    point: Literal["accuracy", "macro-f1"] = "accuracy"
+    """For `planner`: at which operating point it chooses."""
 
 
 POLICIES: dict[str, StrategyPolicy] = {
@@ -97,17 +106,77 @@ POLICIES: dict[str, StrategyPolicy] = {
 
 
 def policy_of(name: str) -> StrategyPolicy:
-    """The policy called `name`.
+    """The policy called `name`; `planner:RUN` or `planner:RUN@macro-f1` is that planner's.
 
     Raises:
         UsageError: unknown; with the near matches.
     """
+    kind, _, rest = name.partition(":")
+    if kind == "planner" and rest:
+        folder, _, point = rest.partition("@")
+        values = {"kind": kind, "planner": folder, "point": point or "accuracy"}
+        return build(StrategyPolicy, values, where=f"policy {name}")
     return lookup(POLICIES, name, "policy")
+
+
+class Voice(Protocol):
+    """From hidden states to words, for the B replies of one batch being decoded."""
+
+    labels: LabelSet | None
+    """The strategies, where the system has any."""
+    mixes: bool
+    """Whether it speaks under its whole distribution over strategies unless one is forced on it."""
+
+    def beliefs(self) -> Tensor | None:
+        """Log-probabilities of the strategies by the system's own head, (B, K); None: they are tokens."""
+        ...
+
+    def steer(self, places: Tensor | None) -> None:
+        """Speak under these strategies, (B,) places in the label set; None is the mixture."""
+        ...
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """Vocabulary scores (B, V) of hidden states (B, H)."""
+        ...
+
+    def keep(self, rows: Tensor) -> None:
+        """From now on row k speaks for what row `rows[k]` (K,) spoke for; others are dropped.
+
+        Replies to one context, under one strategy, are alike to a voice: they may change places.
+        """
+        ...
+
+
+Voices = Callable[[Context, Sequence[Example]], Voice]
+"""Makes the voice of a batch from its contexts and its examples, one for every reply."""
+
+
+class BareVoice:
+    """The backbone alone: strategies, if any, are tokens."""
+
+    mixes = False
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone, self.labels = backbone, backbone.renderer.labels
+
+    def beliefs(self) -> None:
+        """None: they are read off the strategy tokens."""
+
+    def steer(self, places: Tensor | None) -> None:
+        """Nothing to do: the strategy stands in the text."""
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """The backbone's own scores, (B, V)."""
+        return self._backbone.logits(hidden)
+
+    def keep(self, rows: Tensor) -> None:
+        """Nothing to do: it knows no contexts."""
 
 
 class Stepper(Protocol):
     """A model in the middle of decoding a batch."""
 
+    voice: Voice
     prompts: list[list[int]]
     """The ids each row has read."""
 
@@ -126,7 +195,11 @@ class Stepper(Protocol):
 
 @torch.no_grad()
 def generate(
-    backbone: Backbone, examples: Sequence[Example], decoding: Decoding, policy: StrategyPolicy
+    backbone: Backbone,
+    examples: Sequence[Example],
+    decoding: Decoding,
+    policy: StrategyPolicy,
+    voices: Voices | None = None,
 ) -> list[list[Reply]]:
     """`decoding.n` replies to each example, in the order of `examples`."""
     backbone.eval()
@@ -136,7 +209,7 @@ def generate(
         for row, numbers in _prompt_groups(backbone, examples, decoding):
             chosen = [examples[number] for number in numbers]
             chance = _chance(decoding, chosen)
-            stepper = _stepper(backbone, row, numbers, chosen, decoding.n)
+            stepper = _stepper(backbone, row, numbers, chosen, decoding.n, voices)
             found = _decode(backbone, stepper, chosen, decoding, policy, chance)
             for position, reply in enumerate(found):
                 replies[numbers[position // decoding.n]].append(reply)
@@ -192,12 +265,28 @@ def _prompt_groups(
 
 
 def _stepper(
-    backbone: Backbone, row: Row | None, numbers: list[int], examples: Sequence[Example], copies: int
+    backbone: Backbone,
+    row: Row | None,
+    numbers: list[int],
+    examples: Sequence[Example],
+    copies: int,
+    voices: Voices | None = None,
 ) -> "Stepper":
     if row is None:
-        return PairStepper(backbone, examples, copies)
+        assert isinstance(backbone, PairBackbone)
+        return PairStepper(backbone, examples, copies, voices)
+    assert isinstance(backbone, CausalBackbone)
     starts = {target.example: target.position for target in reversed(row.targets)}
-    return SharedPrefixStepper(backbone, row.ids, [starts[number] for number in numbers], copies)
+    lengths = [starts[number] for number in numbers]
+    return SharedPrefixStepper(backbone, row.ids, lengths, examples, copies, voices)
+
+
+def _voice(
+    backbone: Backbone, voices: Voices | None, context: Context, examples: Sequence[Example], copies: int
+) -> Voice:
+    if voices is None:
+        return BareVoice(backbone)
+    return voices(context.repeat(copies), [example for example in examples for _ in range(copies)])
 
 
 class SharedPrefixStepper:
@@ -208,7 +297,15 @@ class SharedPrefixStepper:
     cost little more together than one of them alone.
     """
 
-    def __init__(self, backbone: Backbone, ids: list[int], lengths: list[int], copies: int) -> None:
+    def __init__(
+        self,
+        backbone: CausalBackbone,
+        ids: list[int],
+        lengths: list[int],
+        examples: Sequence[Example],
+        copies: int,
+        voices: Voices | None = None,
+    ) -> None:
         self._backbone = backbone
         device, longest = backbone.device, max(lengths)
         self._lengths = torch.tensor(lengths, device=device).repeat_interleave(copies)  # (B,)
@@ -217,12 +314,15 @@ class SharedPrefixStepper:
         output = backbone.model.base_model(input_ids=whole, past_key_values=DynamicCache(), use_cache=True)
         self._first = output.last_hidden_state[0, self._lengths - 1]  # (B, H)
         self._cache = output.past_key_values
+        seen = torch.tensor(lengths, device=device)
+        context = backbone.prefixes(output.last_hidden_state, whole, torch.zeros_like(seen), seen)
+        self.voice = _voice(backbone, voices, context, examples, copies)
         self._visible = torch.arange(longest, device=device) < self._lengths[:, None]  # (B, T)
         self._said = 0
 
     def first(self) -> Tensor:
         """Scores of the first position, (B, V)."""
-        return self._backbone.logits(self._first)
+        return self.voice.scores(self._first)
 
     def next(self, tokens: Tensor) -> Tensor:
         """Scores after `tokens` (B,) were said, (B, V)."""
@@ -238,18 +338,25 @@ class SharedPrefixStepper:
             use_cache=True,
         )
         self._said += 1
-        return self._backbone.logits(output.last_hidden_state[0])
+        return self.voice.scores(output.last_hidden_state[0])
 
     def keep(self, rows: Tensor) -> None:
         """Reorder or drop rows: only what each may see changes, the cache stays as it is."""
         self._visible, self._lengths = self._visible[rows], self._lengths[rows]
         self.prompts = [self.prompts[row] for row in rows.tolist()]
+        self.voice.keep(rows)
 
 
 class PairStepper:
     """Decodes a batch of encoder–decoder examples; the contexts are encoded once."""
 
-    def __init__(self, backbone: Backbone, examples: Sequence[Example], copies: int) -> None:
+    def __init__(
+        self,
+        backbone: PairBackbone,
+        examples: Sequence[Example],
+        copies: int,
+        voices: Voices | None = None,
+    ) -> None:
         self._backbone = backbone
         batch = backbone.collate(backbone.rows(examples), examples)
         assert batch.source is not None
@@ -260,6 +367,9 @@ class PairStepper:
         self.prompts = [prompt for prompt in self.prompts for _ in range(copies)]
         encoder = backbone.model.get_encoder()
         states = encoder(input_ids=batch.source, attention_mask=batch.source_mask).last_hidden_state
+        rows = torch.arange(len(examples), device=states.device)
+        context = backbone.sources(states, batch.source, batch.source_mask, rows)
+        self.voice = _voice(backbone, voices, context, examples, copies)
         self._states = BaseModelOutput(last_hidden_state=states.repeat_interleave(copies, dim=0))
         self._source_mask: Tensor = batch.source_mask.repeat_interleave(copies, dim=0)
         self.start = batch.ids[0, 0]
@@ -279,7 +389,7 @@ class PairStepper:
             use_cache=True,
         )
         self._cache = output.past_key_values
-        return self._backbone.logits(output.last_hidden_state[:, -1])
+        return self.voice.scores(output.last_hidden_state[:, -1])
 
     def keep(self, rows: Tensor) -> None:
         """Reorder or drop rows, in the cache too."""
@@ -290,6 +400,7 @@ class PairStepper:
         self._source_mask = self._source_mask[rows]
         self._cache.reorder_cache(rows)
         self.prompts = [self.prompts[row] for row in rows.tolist()]
+        self.voice.keep(rows)
 
 
 def _decode(
@@ -301,25 +412,13 @@ def _decode(
     chance: Tensor,
 ) -> list[Reply]:
     """One reply per row of the stepper."""
-    labels, ids = backbone.renderer.labels, backbone.strategy_ids
-    scores = stepper.first()
-    named: list[int] = []
-    strategies: list[Strategy | None] = [None] * len(stepper.prompts)
-    beliefs: list[dict[str, float] | None] = [None] * len(stepper.prompts)
-    if labels is not None:
-        logprobs = scores[:, ids].float().log_softmax(-1)  # (B, K)
-        golds = [example.strategy for example in examples for _ in range(decoding.n)]
-        names = list(labels)
-        places = _choose(logprobs, policy, decoding, names, golds, chance[:, 0])
-        strategies = [names[place] for place in places.tolist()]
-        beliefs = [
-            {s.name: round(p, 5) for s, p in zip(names, row, strict=True)} for row in logprobs.exp().tolist()
-        ]
-        named = ids[places].tolist()
-        scores = stepper.next(ids[places])
+    golds = [example.strategy for example in examples for _ in range(decoding.n)]
+    strategies, beliefs, scores = _begin(backbone, stepper, golds, decoding, policy, chance[:, 0])
     if isinstance(decoding, DiverseDecoding):
         from hearten.lm.diverse import diverse_words  # it stands on this module
 
+        labels = backbone.renderer.labels
+        named = [backbone.renderer.strategy_id(s) for s in strategies if labels is not None and s is not None]
         said, logprob = diverse_words(backbone, stepper, scores, decoding, named)
     else:
         said, logprob = _words(backbone, stepper, scores, decoding, chance[:, 1:])
@@ -335,6 +434,37 @@ def _decode(
     ]
 
 
+def _begin(
+    backbone: Backbone,
+    stepper: Stepper,
+    golds: Sequence[Strategy | None],
+    decoding: Decoding,
+    policy: StrategyPolicy,
+    chance: Tensor,
+) -> tuple[Sequence[Strategy | None], Sequence[dict[str, float] | None], Tensor]:
+    """Strategies, beliefs about them, and the scores of the first word, of every row."""
+    voice, ids = stepper.voice, backbone.strategy_ids
+    tokens = backbone.renderer.labels is not None  # the strategy is said before the words
+    nothing = [None] * len(golds)
+    if voice.labels is None:
+        return nothing, nothing, stepper.first()
+    first = stepper.first() if tokens else None
+    logprobs = voice.beliefs()
+    if logprobs is None:
+        assert first is not None, "a system without strategy tokens has beliefs of its own"
+        logprobs = first[:, ids].float().log_softmax(-1)  # (B, K)
+    own = policy.kind in ("sampled", "argmax")
+    how = policy.model_copy(update={"kind": "argmax"}) if own and voice.mixes else policy
+    names = list(voice.labels)
+    places = _choose(logprobs, how, decoding, names, golds, chance)
+    voice.steer(None if own and voice.mixes else places)
+    strategies = [names[place] for place in places.tolist()]
+    beliefs = [
+        {s.name: round(p, 5) for s, p in zip(names, row, strict=True)} for row in logprobs.exp().tolist()
+    ]
+    return strategies, beliefs, stepper.next(ids[places]) if tokens else stepper.first()
+
+
 def _choose(
     logprobs: Tensor,
     policy: StrategyPolicy,
@@ -347,6 +477,8 @@ def _choose(
     if policy.kind == "gold":
         order = {strategy.name: place for place, strategy in enumerate(names)}
         return torch.tensor([lookup(order, str(gold), "strategy") for gold in golds], device=logprobs.device)
+    if policy.kind == "planner":
+        raise UsageError("a planner chooses before decoding begins", fix="models.planner.decoding.generate")
     if policy.kind == "random":
         weights = _by_strategy(policy.distribution, names, 0.0 if policy.distribution else 1.0)
         return _pick(weights.expand(len(golds), -1), chance).to(logprobs.device)

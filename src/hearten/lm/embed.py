@@ -9,6 +9,7 @@ The encoder reads the first 256 tokens of a text (as its authors trained it); wh
 them into pieces first. It knows nothing of what the vectors are for.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -32,6 +33,8 @@ BATCH_TOKENS = 4096
 """Padded tokens in one forward pass: about 128 short messages."""
 
 Vectors = NDArray[np.float32]
+LOADING = threading.Lock()
+"""A server's threads may all want the first vector at once; and a tokenizer is one thread's at a time."""
 
 
 def available() -> bool:
@@ -56,8 +59,9 @@ def embed(texts: Sequence[str], *, layers: Sequence[int] = (LAYERS,)) -> Vectors
     """
     if not texts:
         return np.zeros((0, DIMENSIONS * len(layers)), dtype=np.float32)
-    tokenizer, model = _encoder()
-    ids = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS, padding=False)["input_ids"]
+    with LOADING:
+        tokenizer, model = _encoder()
+        ids = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS, padding=False)["input_ids"]
     vectors = np.empty((len(ids), DIMENSIONS * len(layers)), dtype=np.float32)
     for rows in _batches([len(row) for row in ids]):
         vectors[rows] = _forward(model, [ids[row] for row in rows], layers)

@@ -4,19 +4,34 @@ An `Engine` holds one GGUF model and several slots. It takes token ids, so the o
 and keeps what a conversation has already said: a turn costs only its new words. The strategy is chosen from
 the engine's own probabilities at the first position (`first_choice`), then the words are streamed.
 
+Several threads may ask at once: requests share every forward pass of the model (continuous batching). A
+request takes the free slot that has read most of its prompt already. What a slot held of another conversation
+is set aside in memory first and brought back when that one goes on, so a conversation keeps its prompt cache
+even when more people talk than there are slots.
+
+A reader that stops early ends the generation: at the next token the slot is free.
+
+llama.cpp's server also opens a port on this machine. Nothing here uses it, so it is locked with a key that
+nobody knows.
+
 It knows ids and texts, not conversations.
 """
 
 import queue
+import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
-from hearten.core.chat import Sampling
+from hearten.core.chat import Piece, Sampling
+from hearten.core.config import Config
 from hearten.core.errors import Failure
+from hearten.lm.waiting import sleep_soon
 
 REMEMBERED = 4096
 """Ids that the repetition penalty looks back on: a whole chat, as in `decode`; llama.cpp's default is 64."""
@@ -25,34 +40,40 @@ FAVOUR = 200.0
 """Logit shifts that leave, or remove, a token for certain."""
 
 
+class TooLong(Failure):
+    """A prompt that does not fit even with only its last message."""
+
+
+class EngineConfig(Config):
+    """How much an engine may take of the machine."""
+
+    context: Annotated[int, Field(ge=64)] = 4096
+    """Ids one conversation may hold."""
+    slots: Annotated[int, Field(ge=1)] = 1
+    """Conversations that are answered at the same time."""
+    threads: Annotated[int, Field(ge=1)] | None = None
+    """Processor threads; None takes every core."""
+    set_aside: Annotated[int, Field(ge=0)] = 512
+    """Megabytes for what conversations without a slot have read."""
+
+
 class Engine:
     """One GGUF model, ready to answer from several threads.
 
     Args:
         gguf: the model file.
-        context: ids one conversation may hold.
-        slots: conversations that are answered at the same time.
-        threads: processor threads; leave one free when a web server runs beside it.
+        config: slots, context, threads.
     """
 
-    def __init__(
-        self, gguf: Path, *, context: int = 4096, slots: int = 1, threads: int | None = None
-    ) -> None:
-        try:
-            import xllamacpp
-        except ImportError:
-            raise Failure("the chat engine is not installed", fix='pip install "hearten[lm]"') from None
-        settings = xllamacpp.CommonParams()
-        settings.model.path = str(gguf)
-        settings.n_ctx = context * slots
-        settings.n_parallel = slots
-        settings.verbosity = -1
-        settings.warmup = False
-        if threads:
-            settings.cpuparams.n_threads = threads
-            settings.cpuparams_batch.n_threads = threads
-        self.context = context
-        self._server = xllamacpp.Server(settings)
+    def __init__(self, gguf: Path, config: EngineConfig | None = None) -> None:
+        self.config = config or EngineConfig()
+        self.context = self.config.context
+        self._server = _xllamacpp().Server(_settings(gguf, self.config))
+
+    @property
+    def address(self) -> str:
+        """Where llama.cpp's own (locked) server listens."""
+        return str(self._server.listening_address)
 
     def first_choice(self, prompt: Sequence[int], allowed: Sequence[int]) -> np.ndarray:
         """P(token) at the first position over the `allowed` ids alone, in their order; sums to 1."""
@@ -75,33 +96,72 @@ class Engine:
         share: np.ndarray = chances / max(chances.sum(), 1e-12)
         return share
 
-    def stream(
+    def pieces(
         self, prompt: Sequence[int], sampling: Sampling, *, banned: Sequence[int] = ()
-    ) -> Iterator[str]:
-        """Pieces of the reply as they are made; the pieces joined are the reply."""
-        pieces: queue.Queue[Any] = queue.Queue()
+    ) -> Generator[Piece]:
+        """The reply as it is made; the last piece says why it ended and what was read and written."""
+        arrived: queue.Queue[Any] = queue.Queue()
         request = _request(prompt, sampling, banned) | {"stream": True}
+        stopped = threading.Event()
+
+        def take(piece: Any) -> bool:
+            arrived.put(piece)
+            return stopped.is_set()  # true ends the generation
 
         def work() -> None:
             try:
-                self._server.handle_completions(request, pieces.put)
+                self._server.handle_completions(request, take)
             except Exception as error:
-                pieces.put({"error": {"message": str(error)}})
-            pieces.put(None)
+                arrived.put({"error": {"message": str(error)}})
+            arrived.put(None)
 
         worker = threading.Thread(target=work)  # not a daemon: leaving in the middle of native work aborts
         worker.start()
         try:
-            while (piece := pieces.get()) is not None:
-                for one in piece if isinstance(piece, list) else [piece]:
-                    yield str(_checked(one)["choices"][0]["text"])
+            while (answer := arrived.get()) is not None:
+                for one in answer if isinstance(answer, list) else [answer]:
+                    yield _piece(_checked(one))
         finally:
-            worker.join()  # a reader that stops early waits for the slot to be free
+            stopped.set()
+            worker.join()  # so that the slot is free
+
+    def stream(
+        self, prompt: Sequence[int], sampling: Sampling, *, banned: Sequence[int] = ()
+    ) -> Iterator[str]:
+        """The texts of `pieces`; joined they are the reply."""
+        with closing(self.pieces(prompt, sampling, banned=banned)) as pieces:
+            for piece in pieces:
+                yield piece.text
 
     def complete(self, prompt: Sequence[int], sampling: Sampling, *, banned: Sequence[int] = ()) -> str:
         """The whole reply at once."""
         answer = _checked(self._server.handle_completions(_request(prompt, sampling, banned)))
         return str(answer["choices"][0]["text"])
+
+
+def _xllamacpp() -> Any:
+    sleep_soon()
+    try:
+        import xllamacpp
+    except ImportError:
+        raise Failure("the chat engine is not installed", fix='pip install "hearten[lm]"') from None
+    return xllamacpp
+
+
+def _settings(gguf: Path, config: EngineConfig) -> Any:
+    settings = _xllamacpp().CommonParams()
+    settings.model.path = str(gguf)
+    settings.n_ctx = config.context * config.slots
+    settings.n_parallel = config.slots
+    settings.cache_ram_mib = config.set_aside
+    settings.verbosity = -1
+    settings.warmup = False
+    settings.api_keys = [secrets.token_urlsafe(32)]
+    settings.ui = settings.endpoint_slots = settings.endpoint_props = False
+    if config.threads:
+        settings.cpuparams.n_threads = config.threads
+        settings.cpuparams_batch.n_threads = config.threads
+    return settings
 
 
 def _request(prompt: Sequence[int], sampling: Sampling, banned: Sequence[int]) -> dict[str, Any]:
@@ -123,11 +183,23 @@ def _request(prompt: Sequence[int], sampling: Sampling, banned: Sequence[int]) -
     return request
 
 
+def _piece(answer: Any) -> Piece:
+    choice, times = answer["choices"][0], answer.get("timings")
+    if times is None or not choice.get("finish_reason"):
+        return Piece(text=str(choice["text"]))
+    return Piece(
+        text=str(choice["text"]),
+        finish=choice["finish_reason"],
+        read=times["cache_n"] + times["prompt_n"],
+        cached=times["cache_n"],
+        written=times["predicted_n"],
+    )
+
+
 def _checked(answer: Any) -> Any:
     """The engine's answer, or its complaint as a `Failure`."""
     if isinstance(answer, dict) and "error" in answer:
         message = answer["error"].get("message", answer["error"])
-        raise Failure(
-            f"the chat engine refused: {message}", fix="a shorter conversation, or a larger context"
-        )
+        kind = TooLong if answer["error"].get("type") == "exceed_context_size_error" else Failure
+        raise kind(f"the chat engine refused: {message}", fix="a shorter message, or a larger context")
     return answer

@@ -14,6 +14,7 @@ import numpy as np
 
 from hearten.core.errors import UsageError
 from hearten.core.registry import lookup
+from hearten.lm.adapters import unmergeable
 
 QUANTISATIONS = {"q8_0": "Q8_0", "q4_1": "Q4_1", "f16": "F16"}
 """Name → GGML type of the matrices. `q8_0` is within rounding of the trained weights."""
@@ -31,10 +32,10 @@ def export_gguf(model: Any, tokenizer: Any, path: Path, *, quantisation: str = "
     from gguf import GGMLQuantizationType, GGUFWriter, quants
 
     kind = GGMLQuantizationType[lookup(QUANTISATIONS, quantisation, "quantisation")]
-    if model.config.model_type != "llama":
-        fix = "chat with it through transformers: --engine torch"
-        raise UsageError(f"'{model.config.model_type}' models are not exported to GGUF", fix=fix)
-    _refuse_unusual(model.config)
+    reason = refusal(model)
+    if reason:
+        what = f"a model with {reason} is not exported to GGUF"
+        raise UsageError(what, fix="chat with the run folder: it answers through torch")
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = GGUFWriter(beside, "llama")
@@ -59,8 +60,11 @@ def export_gguf(model: Any, tokenizer: Any, path: Path, *, quantisation: str = "
     return path
 
 
-def _refuse_unusual(config: Any) -> None:
-    """Refuse what would be written wrongly without a word: biases, stretched rotations, odd head sizes."""
+def refusal(model: Any) -> str:
+    """What of `model` GGUF would lose or get wrong without a word, in a few words; empty where nothing."""
+    config = model.config
+    if config.model_type != "llama":
+        return f"the architecture '{config.model_type}'"
     rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     unusual = {
@@ -69,10 +73,7 @@ def _refuse_unusual(config: Any) -> None:
         f"rope_type '{rope.get('rope_type')}'": rope.get("rope_type", "default") != "default",
         f"head_dim {head}": head * config.num_attention_heads != config.hidden_size,
     }
-    found = [name for name, present in unusual.items() if present]
-    if found:
-        fix = "chat with it through transformers: --engine torch"
-        raise UsageError(f"a model with {found[0]} is not exported to GGUF", fix=fix)
+    return next((name for name, present in unusual.items() if present), "") or unmergeable(model)
 
 
 def _write_shape(writer: Any, config: Any) -> None:
@@ -94,7 +95,8 @@ def _write_shape(writer: Any, config: Any) -> None:
 def _write_tokenizer(writer: Any, tokenizer: Any, size: int) -> None:
     described = json.loads(tokenizer.backend_tokenizer.to_str())
     if described["model"]["type"] != "BPE" or "ByteLevel" not in json.dumps(described["pre_tokenizer"]):
-        raise UsageError("only byte-level BPE tokenizers are exported to GGUF", fix="use --engine torch")
+        what = "only byte-level BPE tokenizers are exported to GGUF"
+        raise UsageError(what, fix="chat with the run folder: it answers through torch")
     by_id = {number: token for token, number in tokenizer.get_vocab().items()}
     special = {row["id"] for row in described["added_tokens"] if row["special"]}
     splits_digits = "Digits" in json.dumps(described["pre_tokenizer"])

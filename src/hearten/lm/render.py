@@ -2,17 +2,19 @@
 
 Training, perplexity, decoding and serving all come through here, so that what a model is asked is what it
 was taught. A `Style` says how a turn opens and closes: `chatml` for chat models such as the embedded one,
-`eos` for DialoGPT and the encoder–decoders (utterances joined by the end token), `plain` for anything else.
+`eos` for DialoGPT and the encoder–decoders (utterances joined by the end token), `tagged` for models
+trained from scratch here (a token names the speaker), `plain` for anything else.
 
 For a decoder-only model the examples of one conversation are prefixes of each other, so they become one
-`Row` with a target at every supporter turn: the whole conversation is learned in one pass. A row longer
-than the window is cut into pieces that each keep some context. For an encoder–decoder every example is a
-row: the context goes to the encoder (its last tokens), the reply to the decoder.
+`Row` with a target at every supporter turn (every turn where whole sessions are learned): the conversation
+is learned in one pass. A row longer than the window is cut into pieces that each keep some context. For an
+encoder–decoder every example is a row: the context goes to the encoder (its last tokens), the reply to the
+decoder.
 
 It knows nothing about models or losses.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -45,6 +47,7 @@ STYLES: dict[str, Style] = {
         system=("<|im_start|>system\n", "<|im_end|>\n"),
     ),
     "eos": Style(opens={Role.SEEKER: "", Role.SUPPORTER: ""}, close="{eos}", system=None),
+    "tagged": Style(opens={Role.SEEKER: "<usr>", Role.SUPPORTER: "<sys>"}, close="{eos}", system=None),
     "plain": Style(opens={Role.SEEKER: "User: ", Role.SUPPORTER: "AI: "}, close="{eos}\n", system=("", "\n")),
 }
 
@@ -112,6 +115,7 @@ class Renderer:
         self._close = self._ids(self.style.close.format(eos=tokenizer.eos_token))
         self._opens = {role: self._ids(text) for role, text in self.style.opens.items()}
         self.end_id: int = self._close[0]
+        self.words: Callable[[Turn, bool], str] = plain_words
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
@@ -147,28 +151,38 @@ class Renderer:
         """Ids that begin a turn of `role`."""
         return self._opens[role]
 
-    def reply(self, text: str, strategy: Strategy | None) -> list[int]:
-        """Ids to be learned for a supporter turn: [strategy] text end."""
-        named = [self.strategy_id(strategy)] if self.labels is not None else []
+    def reply(self, text: str, strategy: Strategy | None, speaker: Role = Role.SUPPORTER) -> list[int]:
+        """Ids to be learned for a turn: [strategy] text end; a seeker's turn has no strategy."""
+        named = [self.strategy_id(strategy)] if self._named(speaker) else []
         return [*named, *self._ids(text), self.end_id]
 
-    def turn(self, turn: Turn) -> list[int]:
-        """Ids of a whole past turn. A supporter turn without a label gets no strategy token."""
+    def _named(self, speaker: Role) -> bool:
+        """Whether a strategy token stands before the words that are learned of a speaker."""
+        return self.labels is not None and speaker is Role.SUPPORTER
+
+    def turn(self, turn: Turn, *, last: bool = True) -> list[int]:
+        """Ids of a whole past turn. A supporter turn without a label gets no strategy token.
+
+        `last` says whether the seeker has said nothing since; `words` may then tell more of it.
+        """
         named = turn.speaker is Role.SUPPORTER and self.labels is not None and turn.strategy is not None
         label = [self.strategy_id(turn.strategy)] if named else []
-        return [*self._opens[turn.speaker], *label, *self._ids(turn.text), *self._close]
+        return [*self._opens[turn.speaker], *label, *self._ids(self.words(turn, last)), *self._close]
 
-    def context(self, turns: Iterable[Turn], profile: Profile, limit: int | None = None) -> list[int]:
+    def context(
+        self, turns: Iterable[Turn], profile: Profile, limit: int | None = None, *, stride: int = 1
+    ) -> list[int]:
         """Ids of a prompt that ends where the supporter's reply begins.
 
-        A prompt over `limit` loses whole turns from its start; the opening is kept.
+        A prompt over `limit` loses whole turns from its start (`first_kept`); the opening, with the situation
+        if it is shown, is kept.
         """
         said = tuple(turns)
         opening, reply = self._start(profile, said), self.open_turn(Role.SUPPORTER)
         parts = [self.turn(turn) for turn in said]
-        room = None if limit is None else limit - len(opening) - len(reply)
-        while room is not None and len(parts) > 1 and sum(map(len, parts)) > room:
-            parts.pop(0)
+        if limit is not None:
+            room = limit - len(opening) - len(reply)
+            parts = parts[first_kept([len(part) for part in parts], room, stride) :]
         return [*opening, *(i for part in parts for i in part), *reply]
 
     def conversation_rows(self, examples: Sequence[Example], window: int, overlap: int) -> list[Row]:
@@ -202,11 +216,11 @@ class Renderer:
             if number is None:
                 ids.extend(self.turn(turn))
                 continue
-            ids.extend(self.open_turn(Role.SUPPORTER))
-            start, learned = len(ids), self.reply(turn.text, turn.strategy)
+            ids.extend(self.open_turn(turn.speaker))
+            start, learned = len(ids), self.reply(turn.text, turn.strategy, turn.speaker)
             ids.extend(learned)
             ids.extend(self._close[1:])
-            has_label = self.labels is not None
+            has_label = self._named(turn.speaker)
             targets.extend(Target(start + i, number, has_label and i == 0) for i in range(len(learned)))
         return Row(ids[: targets[-1].position + 1], targets)
 
@@ -230,19 +244,45 @@ class Renderer:
 
     def pair_row(self, example: Example, number: int, context_limit: int, reply_limit: int) -> Row:
         """An encoder–decoder row: the last `context_limit` ids of the context, the reply cut to its limit."""
-        parts = [self.turn(turn) for turn in example.context]
+        seekers = [n for n, turn in enumerate(example.context) if turn.speaker is Role.SEEKER]
+        latest = max(seekers, default=-1)
+        parts = [self.turn(turn, last=number >= latest) for number, turn in enumerate(example.context)]
         source = [*self.opening(example.profile), *(i for part in parts for i in part)]
-        learned = self.reply(example.response, example.strategy)[:reply_limit]
+        learned = self.reply(example.response, example.strategy, example.speaker)[:reply_limit]
         start = self.tokenizer.bos_token_id
         ids = [self.tokenizer.eos_token_id if start is None else start, *learned]
-        has_label = self.labels is not None
+        has_label = self._named(example.speaker)
         targets = [Target(i + 1, number, has_label and i == 0) for i in range(len(learned))]
         return Row(ids, targets, source=source[-context_limit:] or [self.end_id])
 
 
+def plain_words(turn: Turn, last: bool) -> str:
+    """What was said and nothing else; a system may put its own function in `Renderer.words`."""
+    return turn.text
+
+
+def first_kept(lengths: Sequence[int], room: int, stride: int = 1) -> int:
+    """Which turn is the first that a window of `room` ids keeps; the last turn is always kept.
+
+    Args:
+        lengths: ids of every turn, oldest first.
+        stride: the amount to drop is rounded up to a multiple of this. In a chat that grows past its window,
+            the kept part then begins at the same turn for several exchanges, and a prompt cache stays good
+            for as long; with 1 as little as possible is dropped.
+    """
+    excess = sum(lengths) - room
+    wanted = -(-max(0, excess) // stride) * stride
+    dropped = 0
+    for number, length in enumerate(lengths[:-1]):
+        if dropped >= wanted:
+            return number
+        dropped += length
+    return max(0, len(lengths) - 1)
+
+
 def _gold_turn(example: Example) -> Turn:
     return Turn.model_construct(
-        speaker=Role.SUPPORTER,
+        speaker=example.speaker,
         text=example.response,
         strategy=example.strategy,
         feedback=None,

@@ -13,9 +13,9 @@ It does not know what a task computes, where examples come from, or how a report
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from pydantic import Field
@@ -62,6 +62,18 @@ class Task(Protocol[M]):
         """What is minimised, and its parts by name (scalars); called in training mode."""
         ...
 
+    def observe(self, losses: dict[str, float], step: int) -> dict[str, Any]:
+        """Look at the losses of a step just made (`step` are behind); tells what else to log."""
+        ...
+
+    def remembered(self) -> dict[str, Any]:
+        """What a resumed run must know besides weights and moments: plain numbers."""
+        ...
+
+    def remember(self, values: dict[str, Any]) -> None:
+        """Take up what `remembered` told."""
+        ...
+
     def validate(self) -> dict[str, float]:
         """Figures on the validation part; the first one chooses the best state (lower is better)."""
         ...
@@ -79,6 +91,21 @@ class Task(Protocol[M]):
         ...
 
 
+class Memoryless:
+    """The part of a task that has nothing to remember between steps."""
+
+    def observe(self, losses: dict[str, float], step: int) -> dict[str, Any]:
+        """Nothing to see."""
+        return {}
+
+    def remembered(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def remember(self, values: dict[str, Any]) -> None:
+        """Nothing to take up."""
+
+
 @dataclass(slots=True)
 class State:
     """Where a run stands; saved beside the weights."""
@@ -89,6 +116,8 @@ class State:
     """Lowest validation figure so far."""
     validated: int = 0
     """The step after which the validation part was last scored."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """What the task remembers between steps."""
 
 
 def linear(done: float, warmup: float) -> float:
@@ -140,6 +169,7 @@ def fit(
             record = one_step(task, steps[state.step], optimizer, fitting.clip)
             state.step, state.seconds = state.step + 1, time.monotonic() - started
 
+            record |= task.observe(record["losses"], state.step)
             log.add(_now(state) | {"epoch": state.step / per_epoch} | record)
             gained = done_share(state, total, minutes) - done
             bar.advance(100 * gained, note=f"step {state.step}, loss {record['loss']:.3f}")
@@ -170,7 +200,7 @@ def done_share(state: State, total: int, minutes: float | None) -> float:
 
 def one_step(
     task: Task[M], step: Sequence[M], optimizer: torch.optim.Optimizer, clip: float
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Gradients of all micro-batches, each weighted by its share of the step, then one update."""
     task.train()
     began = time.monotonic()
@@ -247,6 +277,7 @@ def _save(task: Task[M], optimizer: torch.optim.Optimizer, state: State, run: Ru
         tensors |= {f"{key}/{name}": moments[key] for key in MOMENTS if key in moments}
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     write_tensors(run.checkpoints / f"state-{state.step}.safetensors", tensors)
+    state.memory = task.remembered()
     write_json(run.checkpoints / "state.json", asdict(state) | {"best": _finite(state.best)})
     for old in run.checkpoints.glob("state-*.safetensors"):
         if old.name != f"state-{state.step}.safetensors":
@@ -266,6 +297,7 @@ def _resume(task: Task[M], optimizer: torch.optim.Optimizer, run: RunFolder) -> 
         return State()
     values = read_json(place)
     state = State(**values | {"best": math.inf if values["best"] is None else values["best"]})
+    task.remember(state.memory)
     tensors = load_file(run.checkpoints / f"state-{state.step}.safetensors")
     for name, parameter in task.trainable().items():
         parameter.copy_(tensors[f"weight/{name}"])

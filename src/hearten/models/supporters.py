@@ -1,11 +1,16 @@
 """From a name to a `Supporter`: a trained run, or a chat model with a prompt.
 
 A run of the LLaMA family is exported once to GGUF (beside its weights) and answers through the engine with
-its strategy chosen first; any other run answers through torch. A chat model is asked in plain words and,
-when a strategy is forced, told its definition.
+its strategy chosen first; any other run, and a system that fuses knowledge, answers through torch. A chat
+model is asked in plain words, zero-shot or shown some exchanges and, when a strategy is forced, told its
+definition.
 """
 
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from copy import copy
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,43 +18,62 @@ from typing import Any
 
 import numpy as np
 
-from hearten.core.chat import ChatModel, Message, Sampling
+from hearten.core.chat import ChatModel, CountingModel, Message, Piece, Sampling
 from hearten.core.conversation import Conversation, Role
 from hearten.core.errors import UsageError
 from hearten.core.records import Example, Reply
 from hearten.core.runfolder import RunFolder
-from hearten.core.supporter import StreamingSupporter, Supporter
+from hearten.core.supporter import StreamingSupporter, Supporter, Wishes
 from hearten.core.taxonomy import Strategy, label_set
 from hearten.lm.chat import reseeded
 from hearten.lm.decode import Decoding, StrategyPolicy
 from hearten.lm.embedded import quiet_libraries
-from hearten.lm.engine import Engine
-from hearten.lm.gguf_export import export_gguf
+from hearten.lm.engine import Engine, EngineConfig
+from hearten.lm.gguf_export import export_gguf, refusal
 from hearten.lm.render import Renderer
+from hearten.models.planner.decoding import generate, plan
 from hearten.models.system import SETTINGS, WEIGHTS, System, read_settings
 from hearten.models.systems import SYSTEMS
 
+FEW_SHOT = "few-shot:"
 GGUF = "model.gguf"
-ROOM = 256
-"""Ids kept free for a reply."""
 
 
-def open_supporter(name: str) -> StreamingSupporter:
+def open_supporter(name: str, engine: EngineConfig | None = None) -> StreamingSupporter:
     """A run folder, or whatever `lm.chat.open_chat_model` knows, as a Supporter.
 
+    `few-shot:N:MODEL` shows the chat model N of the project's own exchanges first.
+
+    Args:
+        engine: slots, context and threads, for what runs in the chat engine.
+
     Raises:
-        UsageError: no such run or model.
+        UsageError: no such run or model, or N is no number from 1 to as many as there are.
     """
+    if name.startswith(FEW_SHOT):
+        return _few_shot(name, engine)
     run = RunFolder(Path(name))
     if run.manifest_file.is_file():
-        return _open_run(run)
+        return _open_run(run, engine)
     if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
         raise UsageError(
             f"'{name}' is neither a run folder nor a model folder", fix="hearten train makes a run"
         )
     from hearten.lm.chat import open_chat_model
 
-    return PromptedSupporter(open_chat_model(name))
+    return PromptedSupporter(open_chat_model(name, engine))
+
+
+def _few_shot(name: str, engine: EngineConfig | None) -> StreamingSupporter:
+    count, _, model = name.removeprefix(FEW_SHOT).partition(":")
+    most = len(exemplars())
+    if not model or not count.isdigit() or not 1 <= int(count) <= most:
+        raise UsageError(
+            f"'{name}' says not how many examples to show", fix=f"few-shot:N:MODEL, N from 1 to {most}"
+        )
+    from hearten.lm.chat import open_chat_model
+
+    return PromptedSupporter(open_chat_model(model, engine), shown=exemplars()[: int(count)])
 
 
 def labels_of(name: str) -> str:
@@ -82,7 +106,16 @@ class EngineSupporter:
     ) -> None:
         self.name, self._engine, self._renderer = name, engine, renderer
         self._decoding, self._policy = decoding, policy
+        self._avoid: tuple[str, ...] = ()
         self._chance = np.random.default_rng(decoding.seed)
+
+    def wished(self, wishes: Wishes) -> "EngineSupporter":
+        """The same run under a request's wishes; strategies to avoid are masked before one is chosen."""
+        other = copy(self)
+        other._decoding, other._avoid = wishes.sampling(self._decoding), wishes.avoid
+        if wishes.seed is not None:
+            other._chance = np.random.default_rng(wishes.seed)
+        return other
 
     def reply(
         self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1
@@ -96,31 +129,50 @@ class EngineSupporter:
 
     def _pieces(self, conversation: Conversation, strategy: Strategy | None, number: int) -> Iterator[Reply]:
         renderer, decoding = self._renderer, reseeded(self._decoding, number)
-        prompt = renderer.context(conversation.turns, conversation.profile, self._engine.context - ROOM)
-        chosen, beliefs = self._choose(prompt, strategy)
+        context = self._engine.context
+        limit = context - min(decoding.max_tokens, context // 2) - 1
+        prompt = renderer.context(conversation.turns, conversation.profile, limit, stride=context // 4)
+        chosen, beliefs = self._choose(conversation, prompt, strategy)
         if chosen is not None:
             prompt = [*prompt, renderer.strategy_id(chosen)]
-        text = ""
-        yield Reply(text=text, strategy=chosen, probabilities=beliefs)
-        for piece in self._engine.stream(prompt, decoding, banned=renderer.strategy_ids):
-            text += piece
-            yield Reply(text=text.strip(), strategy=chosen, probabilities=beliefs)
+        start = Reply(text="", strategy=chosen, probabilities=beliefs)
+        yield start
+        with closing(self._engine.pieces(prompt, decoding, banned=renderer.strategy_ids)) as pieces:
+            yield from grown(start, pieces)
 
     def _choose(
-        self, prompt: list[int], forced: Strategy | None
+        self, conversation: Conversation, prompt: list[int], forced: Strategy | None
     ) -> tuple[Strategy | None, dict[str, float] | None]:
         labels = self._renderer.labels
         if labels is None:
             return None, None
-        chances = self._engine.first_choice(prompt, self._renderer.strategy_ids)
-        beliefs = {s.name: round(float(p), 4) for s, p in zip(labels, chances, strict=True)}
+        if forced is None and self._policy.kind == "planner":
+            return plan(self._policy, conversation, avoid=self._avoid)
+        open_ = [strategy for strategy in labels if strategy.name not in self._avoid]
+        chances = self._engine.first_choice(prompt, [self._renderer.strategy_id(one) for one in open_])
+        beliefs = {s.name: round(float(p), 4) for s, p in zip(open_, chances, strict=True)}
         if forced is not None:
             return labels.find(forced.name), beliefs
         if self._policy.kind == "argmax":
-            return labels.strategies[int(chances.argmax())], beliefs
+            return open_[int(chances.argmax())], beliefs
         sharpened = chances ** (1 / max(self._decoding.temperature, 1e-3))
-        place = self._chance.choice(len(labels), p=sharpened / sharpened.sum())
-        return labels.strategies[int(place)], beliefs
+        place = self._chance.choice(len(open_), p=sharpened / sharpened.sum())
+        return open_[int(place)], beliefs
+
+
+def grown(start: Reply, pieces: Iterable[Piece]) -> Iterator[Reply]:
+    """Replies of growing text; the last one knows what was read and written and why it ended."""
+    text = ""
+    for piece in pieces:
+        text += piece.text
+        reply = start.model_copy(update={"text": text.strip()})
+        if not piece.finish:
+            yield reply
+            continue
+        tokens = {"prompt": piece.read, "cached": piece.cached, "completion": piece.written}
+        yield reply.model_copy(
+            update={"details": {**(start.details or {}), "tokens": tokens, "finish": piece.finish}}
+        )
 
 
 class SystemSupporter:
@@ -135,22 +187,53 @@ class SystemSupporter:
         """`n` replies to the conversation so far."""
         policy = self._policy if strategy is None else StrategyPolicy(kind="gold")
         asked = _open_example(conversation, strategy or next(iter(self._system.labels)))
-        return self._system.generate([asked], self._decoding.model_copy(update={"n": n}), policy)[0]
+        return generate(self._system, [asked], self._decoding.model_copy(update={"n": n}), policy)[0]
 
     def stream(self, conversation: Conversation, *, strategy: Strategy | None = None) -> Iterator[Reply]:
         """The whole reply at once: torch decoding here has no pieces."""
         yield from self.reply(conversation, strategy=strategy)
 
 
-class PromptedSupporter:
-    """A chat model asked, in plain words, to support."""
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One exchange that is shown to a chat model."""
 
-    def __init__(self, model: ChatModel, sampling: Sampling | None = None) -> None:
-        self.name, self._model = model.name, model
+    strategy: str
+    seeker: str
+    supporter: str
+
+
+@cache
+def exemplars() -> tuple[Exemplar, ...]:
+    """The project's own exchanges, one for each of ESConv's strategies (`prompts/exemplars.toml`)."""
+    text = (files("hearten.models") / "prompts" / "exemplars.toml").read_text(encoding="utf-8")
+    return tuple(Exemplar(**row) for row in tomllib.loads(text)["exemplar"])
+
+
+class PromptedSupporter:
+    """A chat model asked, in plain words, to support; zero-shot, or shown some exchanges first.
+
+    Args:
+        model: who answers.
+        sampling: how words are drawn.
+        shown: exchanges for the prompt.
+    """
+
+    def __init__(
+        self, model: ChatModel, sampling: Sampling | None = None, shown: Sequence[Exemplar] = ()
+    ) -> None:
+        self.name, self._model, self._shown = model.name, model, tuple(shown)
         self._sampling = sampling or Sampling(max_tokens=90)
+        self._instructions = ""
         self._prompt = (
             (files("hearten.models") / "prompts" / "supporter.md").read_text(encoding="utf-8").strip()
         )
+
+    def wished(self, wishes: Wishes) -> "PromptedSupporter":
+        """The same model under a request's wishes; further instructions follow its own."""
+        other = copy(self)
+        other._sampling, other._instructions = wishes.sampling(self._sampling), wishes.instructions
+        return other
 
     def reply(
         self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1
@@ -161,39 +244,68 @@ class PromptedSupporter:
 
     def stream(self, conversation: Conversation, *, strategy: Strategy | None = None) -> Iterator[Reply]:
         """The growing reply."""
-        text = ""
-        for piece in self._model.stream(self._messages(conversation, strategy), sampling=self._sampling):
-            text += piece
-            yield Reply(text=text.strip(), strategy=strategy)
+        messages, start = self._messages(conversation, strategy), Reply(text="", strategy=strategy)
+        if isinstance(self._model, CountingModel):
+            with closing(self._model.pieces(messages, sampling=self._sampling)) as counted:
+                yield from grown(start, counted)
+            return
+        pieces = self._model.stream(messages, sampling=self._sampling)
+        yield from grown(start, (Piece(text=piece) for piece in pieces))
 
     def _messages(self, conversation: Conversation, strategy: Strategy | None) -> list[Message]:
-        wish = f"\n\nIn your next reply: {strategy.name}. {strategy.definition}" if strategy else ""
+        """The prompt, what is known of the seeker, what was said, with a forced strategy in the last message.
+
+        What changes from turn to turn stands at the end, so that a prompt cache stays good.
+        """
+        told = conversation.profile.situation
+        lead = [
+            self._prompt,
+            self._examples(),
+            self._instructions,
+            f"Their situation: {told}" if told else "",
+        ]
         said = [
             Message(role="user" if turn.speaker is Role.SEEKER else "assistant", content=turn.text)
             for turn in conversation.turns
         ]
-        return [Message(role="system", content=self._prompt + wish), *said]
+        messages = [Message(role="system", content="\n\n".join(filter(None, lead))), *said]
+        if strategy is not None:  # not a message of its own: many chat templates know one system message only
+            wish = f"(In your next reply: {strategy.name}. {strategy.definition})"
+            last = messages.pop()
+            messages.append(Message(role=last.role, content=f"{last.content}\n\n{wish}"))
+        return messages
+
+    def _examples(self) -> str:
+        """The exchanges that are shown, as a part of the prompt; empty without any."""
+        told = [f"They wrote: {one.seeker}\nYou answered: {one.supporter}" for one in self._shown]
+        return "Some answers of yours, to show the tone:\n\n" + "\n\n".join(told) if told else ""
 
 
 @cache
-def _open_run_at(path: str) -> Supporter:
+def _open_run_at(path: str, engine: EngineConfig | None) -> Supporter:
     run = RunFolder.open(Path(path))
     recipe: dict[str, Any] = run.manifest.recipe
-    decoding, policy = Decoding.model_validate(recipe["decoding"]), StrategyPolicy()
+    decoding, policy = Decoding.model_validate(recipe["decoding"]), _live_policy(recipe)
     settings = read_settings(run.model)
     gguf = run.model / GGUF
     if gguf.is_file() and gguf.stat().st_mtime >= (run.model / WEIGHTS).stat().st_mtime:
         renderer = _renderer(settings)
-        return EngineSupporter(path, Engine(gguf), renderer, decoding, policy)
+        return EngineSupporter(path, Engine(gguf, engine), renderer, decoding, policy)
     system = load_system(run)
-    if system.backbone.model.config.model_type != "llama":
+    if not system.exportable or refusal(system.backbone.model):
         return SystemSupporter(path, system, decoding, policy)
     export_gguf(system.backbone.model, system.backbone.renderer.tokenizer, gguf)
-    return EngineSupporter(path, Engine(gguf), system.backbone.renderer, decoding, policy)
+    return EngineSupporter(path, Engine(gguf, engine), system.backbone.renderer, decoding, policy)
 
 
-def _open_run(run: RunFolder) -> StreamingSupporter:
-    supporter = _open_run_at(str(run.path))
+def _live_policy(recipe: dict[str, Any]) -> StrategyPolicy:
+    """Sampled, unless the run was made to follow a planner: nobody can tell a live chat the gold strategy."""
+    wanted = StrategyPolicy.model_validate(recipe.get("policy", {}))
+    return wanted if wanted.kind == "planner" else StrategyPolicy()
+
+
+def _open_run(run: RunFolder, engine: EngineConfig | None) -> StreamingSupporter:
+    supporter = _open_run_at(str(run.path), engine)
     assert isinstance(supporter, StreamingSupporter)
     return supporter
 
@@ -207,7 +319,8 @@ def _renderer(settings: dict[str, Any]) -> Renderer:
     quiet_libraries()
     config = BackboneConfig.model_validate(settings["config"]["backbone"])
     tokenizer: Any = AutoTokenizer.from_pretrained(model_folder(config.name), local_files_only=True)
-    labels = label_set(settings["labels"]) if SYSTEMS[settings["system"]].uses_strategies else None
+    chosen = SYSTEMS[settings["system"]]
+    labels = label_set(settings["labels"]) if chosen.uses_strategies and chosen.says_strategies else None
     return Renderer(tokenizer, labels, situation=config.situation)
 
 

@@ -8,10 +8,10 @@ parameters that were trained (an adapter of some megabytes, or everything after 
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -28,6 +28,7 @@ from hearten.core.taxonomy import LabelSet
 from hearten.lm.backbone import Backbone, BackboneConfig, Batch, autocast, open_backbone
 from hearten.lm.decode import Decoding, StrategyPolicy
 from hearten.lm.render import Row, micro_batches, width
+from hearten.models.parts.balance import Balance, Balancing
 
 WEIGHTS = "system.safetensors"
 SETTINGS = "system.json"
@@ -39,6 +40,22 @@ class SystemConfig(Config):
     backbone: BackboneConfig = BackboneConfig()
     loss_weights: dict[str, float] = Field(default_factory=dict)
     """Weight of each named loss in the sum; a loss that is not named weighs 1."""
+    balancing: Balancing = Balancing()
+    """What else weighs the losses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """Where a system comes from, and how its authors trained and decoded it."""
+
+    citation: str
+    title: str
+    backbone: str
+    """Short name of the published backbone; `scratch` where there is none."""
+    training: Mapping[str, Any]
+    """Values for `train.recipe.Training` when the published backbone is fine-tuned as a whole."""
+    decoding: Mapping[str, Any]
+    """Values for `lm.decode.Decoding`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +78,46 @@ class System(nn.Module, ABC):
     """A published (or new) way to give emotional support, trainable on examples."""
 
     name: ClassVar[str]
+    paper: ClassVar[Paper]
     uses_strategies: ClassVar[bool]
+    """Whether it learns from strategy labels."""
+    says_strategies: ClassVar[bool] = True
+    """Whether a strategy it uses is a token of the text (else it is a vector)."""
+    own_head: ClassVar[bool] = False
+    """Whether a head of its own, not the language model, predicts the strategy."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of `Turn.annotations` it reads."""
+    losses_named: ClassVar[tuple[str, ...]] = ("response",)
+    """Every name `losses` can give."""
+    exportable: ClassVar[bool] = False
+    """Whether the tuned backbone alone says all: then the chat engine can run it."""
     config_class: ClassVar[type[SystemConfig]] = SystemConfig
 
     def __init__(self, config: SystemConfig, labels: LabelSet) -> None:
         super().__init__()
         self.config, self.labels = config, labels
-        self.backbone: Backbone = open_backbone(config.backbone, labels if self.uses_strategies else None)
+        self.backbone: Backbone = self.open(config, labels)
+        self.balance = Balance(self.losses_named, config.balancing, config.loss_weights)
+
+    def open(self, config: SystemConfig, labels: LabelSet) -> Backbone:
+        """The pretrained model under the system."""
+        spoken = self.uses_strategies and self.says_strategies
+        return open_backbone(config.backbone, labels if spoken else None)
+
+    @property
+    def strategy_fed(self) -> Literal["gold", "predicted", "none"]:
+        """Which strategy `likelihoods` conditions the reply on."""
+        return "gold" if self.uses_strategies else "none"
+
+    @classmethod
+    def required(cls, config: SystemConfig) -> frozenset[str]:
+        """Kinds of annotations it reads when configured so."""
+        return cls.needs
+
+    @classmethod
+    def fitted(cls, config: SystemConfig, examples: Sequence[Example]) -> SystemConfig:
+        """The config with what must be known of the training examples before the system is built."""
+        return config
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Look at the training examples once, before training (class frequencies and the like)."""
@@ -142,8 +192,8 @@ class System(nn.Module, ABC):
 
     def objective(self, losses: dict[str, Tensor]) -> Tensor:
         """The weighted sum that is minimised."""
-        weights = self.config.loss_weights
-        return torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
+        total: Tensor = self.balance(losses)
+        return total
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, by name."""
@@ -216,6 +266,22 @@ def reply_loss(logits: Tensor, batch: Batch, strategy_ids: Tensor) -> Tensor:
     if len(strategy_ids):
         scores = scores.index_fill(-1, strategy_ids, float("-inf"))
     return functional.cross_entropy(scores, batch.target_ids[chosen], reduction="none")
+
+
+def reply_likelihoods(
+    logits: Tensor,
+    batch: Batch,
+    strategy_ids: Tensor,
+    beliefs: Sequence[tuple[float, ...] | None] | None = None,
+) -> list[Likelihood]:
+    """The likelihood of each example's reply, with what its system believes of the strategies."""
+    count, said = len(batch.examples), batch.example_of[~batch.is_strategy]
+    sums = sum_by_example(reply_loss(logits, batch, strategy_ids), said, count).tolist()
+    lengths = said.bincount(minlength=count).tolist()
+    return [
+        Likelihood(nll=nll, tokens=length, strategy_logprobs=belief)
+        for nll, length, belief in zip(sums, lengths, beliefs or [None] * count, strict=True)
+    ]
 
 
 def mean(values: Tensor) -> Tensor:

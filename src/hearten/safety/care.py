@@ -5,7 +5,8 @@ A small state machine over the conversation, recomputed from its turns, so nothi
 * `calm` – nothing happened. A finding at medium or above opens the path.
 * `open` – the first answer: what was said is met, one direct question is asked, a free line by region, a
   professional and trusted people are named; where it is imminent the emergency number, company and
-  distance from means come first. A new or worse finding opens it again.
+  distance from means come first. A new or worse finding opens it again, and so does one that comes after a
+  denial or a calm message.
 * `staying` – the conversation goes on. The supporter answers, and the path adds a sentence: a question,
   and the line again on every third turn, never the same words twice running.
 * `checkin` – after `CALM_TURNS` calm messages *and* an explicit word of safety, the path asks once more.
@@ -117,8 +118,10 @@ def _step(care: Care, text: str, finding: Finding) -> None:
 def _open(care: Care, finding: Finding) -> None:
     worse = SEVERITIES.index(finding.severity) > SEVERITIES.index(care.severity)
     new = bool(set(finding.kinds) - set(care.kinds))
+    again = care.calm > 0  # after a denial or a calm message it is said again: that is asked about again
     care.reopened = care.state != "calm"
-    care.state = "open" if worse or new or not care.reopened or finding.severity == "imminent" else "staying"
+    opens = worse or new or again or not care.reopened or finding.severity == "imminent"
+    care.state = "open" if opens else "staying"
     care.severity = finding.severity if worse or not care.reopened else care.severity
     care.kinds = tuple(dict.fromkeys((*finding.kinds, *care.kinds)))
     care.turn, care.calm, care.safe = (care.turn + 1 if care.reopened else 0), 0, False

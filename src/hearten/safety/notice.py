@@ -44,3 +44,9 @@ def due(seconds_since_last: float, *, every: float = EVERY_SECONDS) -> bool:
 def reminder(*, minor: bool = False) -> str:
     """The words of the timer."""
     return str(table("notice")["minor" if minor else "timer"])
+
+
+def disclosure(turn: int = 0) -> str:
+    """What a machine can say of itself where somebody asks it to tell from its own life."""
+    texts: list[str] = table("notice")["disclosure"]
+    return texts[turn % len(texts)]

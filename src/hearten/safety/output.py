@@ -5,10 +5,15 @@ dependency, agreement with harm, leading questions, no-suicide contracts, an end
 `tables/output.toml`: the offending sentence is dropped, or the whole reply replaced. `Verdict.safe` is
 what may be shown; it is empty when nothing was left. The screen knows nothing of the conversation, so
 that it can be tested sentence by sentence.
+
+A reply that is still growing is shown a whole sentence at a time. So that nobody waits for the first one,
+`safe_start` answers which of its first words no pattern could still reach.
 """
 
 import re
 from functools import cache
+
+import regex
 
 from hearten.core.conversation import Record
 from hearten.safety.normal import normalise, table
@@ -66,6 +71,24 @@ def inspect(text: str) -> Verdict:
     return Verdict(found=tuple(found), safe=kept if kept.count(" ") >= 2 else "")
 
 
+def safe_start(unfinished: str) -> str:
+    """The words at the start of a growing sentence that can be shown whatever follows.
+
+    A word is held back while it stands in something forbidden, or in what could become so. The last word may
+    itself be unfinished (and half a word may read as slang for another), so it is not read.
+    """
+    words = unfinished.split()[:-1]
+    plain = f"{normalise(' '.join(words))} "
+    reached = _any_kind().search(plain, partial=True)
+    limit = len(plain) if reached is None else reached.start()
+    for count in range(len(words), 0, -1):
+        shown = " ".join(words[:count])
+        before = normalise(shown)
+        if len(before) <= limit and plain.startswith(before):
+            return shown
+    return ""
+
+
 def fallback(turn: int, before: str = "") -> str:
     """A reply for when none could be kept; not the one that stands in `before`."""
     texts: list[str] = table("output")["fallback"]["texts"]
@@ -91,3 +114,10 @@ def _kinds() -> tuple[tuple[str, bool, tuple[re.Pattern[str], ...]], ...]:
         for kind, row in table("output").items()
         if "patterns" in row
     )
+
+
+@cache
+def _any_kind() -> regex.Pattern[str]:
+    """All patterns as one; `regex` can tell that a match has begun and is not over."""
+    patterns = [pattern.pattern for _, _, row in _kinds() for pattern in row]
+    return regex.compile("|".join(f"(?:{pattern})" for pattern in patterns))

@@ -7,9 +7,11 @@ the first, so that a resumed run sees what it would have seen.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from hearten.core.records import Example
 from hearten.core.runfolder import RunFolder
@@ -30,14 +32,30 @@ class Material:
 
 
 class SystemTask:
-    """What `models.fitting.fit` asks of whatever learns, answered for a system."""
+    """What `models.fitting.fit` asks of whatever learns, answered for a system.
 
-    def __init__(self, system: System, material: Material, training: Training) -> None:
+    Args:
+        system: what is trained.
+        material: what it learns from and is chosen by.
+        training: how rows are put into batches.
+        ends: counts of steps at which an epoch ends; the balance of the losses looks at them.
+    """
+
+    def __init__(
+        self, system: System, material: Material, training: Training, ends: frozenset[int] = frozenset()
+    ) -> None:
         self._system, self._examples, self._valid = system, material.train, material.valid
+        self._ends = ends
         self._micro_tokens = training.micro_tokens
         self._valid_rows = system.rows(material.valid)
-        self.trainable = system.trainable
-        self.train = system.train
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The system's."""
+        return self._system.trainable()
+
+    def train(self) -> None:
+        """Go into training mode."""
+        self._system.train()
 
     def weight(self, micro: list[Row]) -> int:
         """Targets: a row counts by what it teaches."""
@@ -48,6 +66,20 @@ class SystemTask:
         with autocast(self._system.backbone.device):
             named = self._system.losses(self._system.collate(micro, self._examples))
             return self._system.objective(named), named
+
+    def observe(self, losses: dict[str, float], step: int) -> dict[str, Any]:
+        """Let the balance of the losses see them; tells the weights where these are not all 1."""
+        weights = self._system.balance.weights()
+        self._system.balance.observe(losses, epoch_ends=step in self._ends)
+        return {"weights": weights} if set(weights.values()) != {1.0} else {}
+
+    def remembered(self) -> dict[str, Any]:
+        """What the balance of the losses remembers."""
+        return self._system.balance.remembered()
+
+    def remember(self, values: dict[str, Any]) -> None:
+        """Give it back."""
+        self._system.balance.remember(values)
 
     def validate(self) -> dict[str, float]:
         """Perplexity per token, and how often the likeliest strategy is the gold one."""
@@ -90,16 +122,19 @@ def train(
         Failure: the loss is not a number, or the disk is full.
     """
     system.prepare(material.train)
-    steps, per_epoch = _plan(system.rows(material.train), training, seed)
-    task = SystemTask(system, material, training)
+    steps, ends = _plan(system.rows(material.train), training, seed)
+    task, per_epoch = SystemTask(system, material, training, ends), len(steps) / training.epochs
     return fit(task, steps, training, run, per_epoch=per_epoch, seed=seed, minutes=minutes, quiet=quiet)
 
 
-def _plan(rows: Sequence[Row], training: Training, seed: int) -> tuple[list[Step], float]:
-    """All steps of the run in order, and how many make an epoch; the last epoch may be a part of one."""
+def _plan(rows: Sequence[Row], training: Training, seed: int) -> tuple[list[Step], frozenset[int]]:
+    """All steps of the run in order, and the counts of steps at which an epoch ends.
+
+    The last epoch may be a part of one.
+    """
     sizes = {"micro_tokens": training.micro_tokens, "batch_tokens": training.batch_tokens}
     epochs = [epoch(rows, seed=seed, number=n, **sizes) for n in range(math.ceil(training.epochs))]
     part = training.epochs - (len(epochs) - 1)
     last = epochs[-1][: max(1, round(part * len(epochs[-1])))]
-    steps = [step for each in (*epochs[:-1], last) for step in each]
-    return steps, len(steps) / training.epochs
+    parts = (*epochs[:-1], last)
+    return [step for each in parts for step in each], frozenset(accumulate(map(len, parts)))

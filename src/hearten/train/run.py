@@ -1,4 +1,4 @@
-"""From a recipe file and a corpus to a run folder: everything is checked before anything is started."""
+"""From a recipe and a corpus to a run folder: everything is checked before anything is started."""
 
 import platform
 from collections.abc import Sequence
@@ -7,21 +7,21 @@ from typing import Any
 
 import torch
 
-from hearten.core.config import read_toml
-from hearten.core.conversation import Conversation
+from hearten.core.conversation import Conversation, Role
 from hearten.core.errors import Failure, UsageError
 from hearten.core.jsonl import read_records
-from hearten.core.protocol import Split, protocol, refuse_leaks, split
+from hearten.core.protocol import Split, protocol, refuse_leaks, split, with_whole_sessions
 from hearten.core.records import Example
 from hearten.core.runfolder import Manifest, RunFolder, file_hash, git_revision, now, versions
+from hearten.core.taxonomy import label_set
 from hearten.models.system import System
 from hearten.models.systems import SYSTEMS
 from hearten.train.loop import Material, train
-from hearten.train.recipe import Recipe, parse_recipe
+from hearten.train.recipe import Recipe, read_recipe
 
 
 def start(
-    recipe_file: Path,
+    recipe: Path | Recipe,
     data: Path,
     out: Path,
     *,
@@ -32,14 +32,18 @@ def start(
     backbone: str | None = None,
     quiet: bool = False,
 ) -> RunFolder:
-    """Train what a recipe says; an existing run folder of the same recipe and data is resumed.
+    """Train what a recipe (or its file) says; an existing run folder of the same recipe and data is resumed.
+
+    `seed` and `backbone` change a recipe that is read from a file.
 
     Raises:
         UsageError: bad recipe, or `out` holds another run.
         Failure: bad data, leaky split, a loss that is not a number, a full disk.
     """
-    recipe = read_recipe(recipe_file, seed=seed, backbone=backbone)
+    if isinstance(recipe, Path):
+        recipe = read_recipe(recipe, seed=seed, backbone=backbone)
     parts = read_split(recipe, data, limit)
+    require_annotations(recipe, parts["train"], data)
     run = RunFolder(out)
     manifest = describe(recipe, parts, data, command)
     _refuse_another(run, manifest)
@@ -51,22 +55,34 @@ def start(
     return run
 
 
-def read_recipe(file: Path, *, seed: int | None = None, backbone: str | None = None) -> Recipe:
-    """The recipe in `file` with the command line's changes."""
-    values = read_toml(file)
-    if seed is not None:
-        values["seed"] = seed
-    if backbone is not None:
-        values.setdefault("model", {}).setdefault("backbone", {})["name"] = backbone
-    return parse_recipe(values, where=str(file))
-
-
 def read_split(recipe: Recipe, data: Path, limit: int | None = None) -> Split:
-    """The corpus under the recipe's protocol, refused if it leaks."""
+    """The corpus under the recipe's protocol, refused if it leaks; in train what the recipe learns."""
     conversations = list(read_records(data, Conversation))[:limit]
     parts = split(conversations, protocol(recipe.protocol))
     refuse_leaks(parts, allow=recipe.allow_leaks)
-    return parts
+    return with_whole_sessions(parts, conversations) if recipe.training.learn == "session" else parts
+
+
+def require_annotations(recipe: Recipe, examples: Sequence[Example], data: Path) -> None:
+    """Make sure that every conversation carries the annotations the system reads.
+
+    Raises:
+        Failure: one kind is missing; with the command that adds it.
+    """
+    needed = SYSTEMS[recipe.system].required(recipe.model)
+    kinds: dict[str, set[str]] = {}
+    for example in examples:
+        found = kinds.setdefault(example.conversation_id, set())
+        for turn in example.context:
+            found.update(turn.annotations or ())
+    for kind in sorted(needed):
+        lacking = [name for name, found in kinds.items() if kind not in found]
+        if lacking:
+            raise Failure(
+                f"'{recipe.system}' needs '{kind}', which {len(lacking)} of {len(kinds)} conversations lack",
+                where=f"{data}, conversation {lacking[0]}",
+                fix=f"hearten annotate {kind} {data}",
+            )
 
 
 def build_system(recipe: Recipe, examples: Sequence[Example]) -> System:
@@ -78,16 +94,15 @@ def build_system(recipe: Recipe, examples: Sequence[Example]) -> System:
     if not examples:
         raise Failure("no supporter turns to train on", fix="check the corpus: hearten data check")
     chosen = SYSTEMS[recipe.system]
-    unlabelled = sum(example.strategy is None for example in examples)
+    replies = [example for example in examples if example.speaker is Role.SUPPORTER]
+    unlabelled = sum(example.strategy is None for example in replies)
     if chosen.uses_strategies and unlabelled:
         what = (
-            f"{unlabelled} of {len(examples)} supporter turns have no strategy; '{recipe.system}' needs them"
+            f"{unlabelled} of {len(replies)} supporter turns have no strategy; '{recipe.system}' needs them"
         )
         raise Failure(what, fix='label the corpus, or use system = "vanilla"')
     torch.manual_seed(recipe.seed)
-    from hearten.core.taxonomy import label_set
-
-    return chosen(recipe.model, label_set(examples[0].label_set))
+    return chosen(chosen.fitted(recipe.model, examples), label_set(examples[0].label_set))
 
 
 def describe(recipe: Recipe, parts: Split, data: Path, command: str) -> Manifest:

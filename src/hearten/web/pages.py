@@ -7,7 +7,7 @@ Every page carries the form token of the browser's visit; a browser without a vi
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -70,9 +70,19 @@ def page(
     return response
 
 
-def set_cookie(request: Request, response: Any, name: str, value: str, days: int = 30) -> None:
-    """A cookie scripts cannot read and other sites do not send along."""
-    secure = web(request).settings.secure
-    response.set_cookie(
-        name, value, max_age=days * 86_400, httponly=True, samesite="lax", secure=secure, path="/"
-    )
+def set_cookie(
+    request: Request,
+    response: Any,
+    name: str,
+    value: str,
+    days: float | None = 30,
+    samesite: Literal["lax", "strict"] = "lax",
+) -> None:
+    """A cookie scripts cannot read and other sites do not send along.
+
+    Args:
+        days: how long the browser keeps it; None until it is closed.
+        samesite: `strict` keeps it back even when somebody follows a link from another site.
+    """
+    secure, age = web(request).settings.secure, None if days is None else int(days * 86_400)
+    response.set_cookie(name, value, max_age=age, httponly=True, samesite=samesite, secure=secure, path="/")

@@ -22,7 +22,8 @@ from hearten.core.errors import Failure
 from hearten.core.jsonl import read_json, write_json
 from hearten.core.rater import Asked, Facet, facet, facets, verdict
 from hearten.core.records import FacetVerdict
-from hearten.lm.backbone import AdapterConfig, BackboneConfig, autocast, open_backbone
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig, autocast, open_backbone
 from hearten.lm.choices import Choices
 from hearten.lm.tree import Branch, flatten, hidden_states
 from hearten.models.system import write_tensors

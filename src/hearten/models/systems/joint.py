@@ -21,7 +21,24 @@ from hearten.core.records import Example, Reply
 from hearten.core.taxonomy import LabelSet
 from hearten.lm.backbone import Batch
 from hearten.lm.decode import Decoding, StrategyPolicy, generate
-from hearten.models.system import Likelihood, System, SystemConfig, mean, reply_loss, sum_by_example
+from hearten.models.system import (
+    Likelihood,
+    Paper,
+    System,
+    SystemConfig,
+    mean,
+    reply_likelihoods,
+    reply_loss,
+)
+
+ESCONV = Paper(
+    citation="Liu et al. 2021",
+    title="Towards Emotional Support Dialog Systems",
+    backbone="blenderbot-small",
+    training={"epochs": 2, "learning_rate": 3e-5, "weight_decay": 0.01},
+    decoding={"temperature": 0.7, "top_k": 30, "top_p": 0.9, "repetition_penalty": 1.03},
+)
+"""Training as codes_zcj; decoding as Appendix C."""
 
 
 class JointConfig(SystemConfig):
@@ -37,7 +54,10 @@ class Joint(System):
     """Fine-tuning with the strategy as the reply's first token."""
 
     name: ClassVar[str] = "joint"
+    paper: ClassVar[Paper] = ESCONV
     uses_strategies: ClassVar[bool] = True
+    losses_named: ClassVar[tuple[str, ...]] = ("strategy", "response")
+    exportable: ClassVar[bool] = True
     config_class: ClassVar[type[SystemConfig]] = JointConfig
     config: JointConfig
 
@@ -73,17 +93,11 @@ class Joint(System):
     def likelihoods(self, batch: Batch) -> list[Likelihood]:
         """How probable each gold reply is given its gold strategy, and every strategy's log-probability."""
         logits = self.backbone.logits(self.backbone.hidden(batch))
-        count, said = len(batch.examples), batch.example_of[~batch.is_strategy]
-        tokens = reply_loss(logits, batch, self.backbone.strategy_ids)
-        sums = sum_by_example(tokens, said, count).tolist()
-        lengths = said.bincount(minlength=count).tolist()
         beliefs = logits[batch.is_strategy][:, self.backbone.strategy_ids].float().log_softmax(-1)
         owners = batch.example_of[batch.is_strategy].tolist()
         by_example = {owner: tuple(row) for owner, row in zip(owners, beliefs.tolist(), strict=True)}
-        return [
-            Likelihood(nll=nll, tokens=length, strategy_logprobs=by_example.get(number))
-            for number, (nll, length) in enumerate(zip(sums, lengths, strict=True))
-        ]
+        known = [by_example.get(number) for number in range(len(batch.examples))]
+        return reply_likelihoods(logits, batch, self.backbone.strategy_ids, known)
 
     def generate(
         self, examples: Sequence[Example], decoding: Decoding, policy: StrategyPolicy

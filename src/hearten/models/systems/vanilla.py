@@ -12,14 +12,17 @@ from torch import Tensor
 from hearten.core.records import Example, Reply
 from hearten.lm.backbone import Batch
 from hearten.lm.decode import Decoding, StrategyPolicy, generate
-from hearten.models.system import Likelihood, System, mean, reply_loss, sum_by_example
+from hearten.models.system import Likelihood, Paper, System, mean, reply_likelihoods, reply_loss
+from hearten.models.systems.joint import ESCONV
 
 
 class Vanilla(System):
     """Fine-tuning without strategies."""
 
     name: ClassVar[str] = "vanilla"
+    paper: ClassVar[Paper] = ESCONV
     uses_strategies: ClassVar[bool] = False
+    exportable: ClassVar[bool] = True
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`response`: mean cross-entropy of the reply tokens and the end token."""
@@ -29,14 +32,7 @@ class Vanilla(System):
     def likelihoods(self, batch: Batch) -> list[Likelihood]:
         """How probable each gold reply is."""
         logits = self.backbone.logits(self.backbone.hidden(batch))
-        tokens = reply_loss(logits, batch, self.backbone.strategy_ids)
-        count = len(batch.examples)
-        sums = sum_by_example(tokens, batch.example_of, count).tolist()
-        lengths = batch.example_of.bincount(minlength=count).tolist()
-        return [
-            Likelihood(nll=nll, tokens=length, strategy_logprobs=None)
-            for nll, length in zip(sums, lengths, strict=True)
-        ]
+        return reply_likelihoods(logits, batch, self.backbone.strategy_ids)
 
     def generate(
         self, examples: Sequence[Example], decoding: Decoding, policy: StrategyPolicy

@@ -1,0 +1,101 @@
+"""The chain's links: what each notes, what each can be left out, and wishes that reach the innermost."""
+
+import itertools
+
+import pytest
+from fakes_serve import ESCONV, Typist
+
+from hearten.core.conversation import Conversation, Role, Turn
+from hearten.core.records import Reply
+from hearten.core.supporter import Adjustable, Wishes
+from hearten.safety import screen
+from hearten.serve.links import Emotion, Link, LinksConfig, build, stages
+
+HELLO = Conversation(id="c", turns=(Turn(speaker=Role.SEEKER, text="my cat ran away"),))
+
+
+@pytest.fixture(autouse=True)
+def rules_alone(monkeypatch):
+    monkeypatch.setattr(screen, "_classifier", lambda: None)
+
+
+class Sad:
+    """Reads sadness in everything, and remembers what it read."""
+
+    name = "sad"
+
+    def __init__(self):
+        self.read = []
+
+    def detect(self, texts):
+        self.read += texts
+        return [{"sadness": 0.8, "none": 0.2}] * len(texts)
+
+
+@pytest.mark.parametrize("screens", [True, False])
+@pytest.mark.parametrize("stage", [True, False])
+def test_each_link_can_be_left_out(screens, stage):
+    chain = build(Typist(), LinksConfig(screens=screens, stage=stage))
+    (reply,) = chain.reply(HELLO)
+    names = [link["name"] for link in reply.details.get("links", [])]
+    assert names == ["stage"] * stage + ["screen input", "screen output"] * screens
+    assert ("safety" in reply.details, "stage" in reply.details) == (screens, stage)
+    assert isinstance(chain, Adjustable)
+
+
+def test_the_emotion_is_read_once_a_reply_from_the_last_message():
+    detector = Sad()
+    replies = list(Emotion(Typist("one two"), detector).stream(HELLO))
+    assert detector.read == ["my cat ran away"]
+    assert all(reply.details["emotion"]["label"] == "sadness" for reply in replies)
+
+
+def test_a_stage_gets_its_strategies_share():
+    # Question serves Exploration alone; Others serves all three: 0.75 + 0.25 / 3 = 0.8333
+    shares = stages(ESCONV, Reply(text="", probabilities={"Question": 0.75, "Others": 0.25}))
+    assert shares == {"Exploration": 0.8333, "Comforting": 0.0833, "Action": 0.0833}
+    assert stages(ESCONV, Reply(text="")) == {}
+
+
+def test_wishes_go_through_every_link_and_leave_the_original_as_it_was():
+    typist = Typist()
+    chain = build(typist, LinksConfig())
+    chain.wished(Wishes(temperature=0.1))
+    wish = typist.wishes[-1]
+    assert (wish.temperature, wish.avoid) == (0.1, ("Self-disclosure",))
+    chain.reply(HELLO)
+    assert typist.wishes[0].temperature is None
+
+
+def test_a_supporter_that_heeds_no_wishes_is_left_as_it_is():
+    class Plain:
+        name = "plain"
+
+        def reply(self, conversation, *, strategy=None, n=1):
+            return [Reply(text="I hear you.")] * n
+
+    chain = build(Plain(), LinksConfig()).wished(Wishes(temperature=0.1))
+    assert chain.reply(HELLO)[0].text == "I hear you."
+    assert [reply.text for reply in Link(Plain()).stream(HELLO)] == ["I hear you."]
+
+
+def test_a_stream_ends_with_what_reply_would_say_and_never_takes_a_word_back():
+    chain = build(Typist(), LinksConfig())
+    grown = [reply.text for reply in chain.stream(HELLO)]
+    assert grown[-1] == chain.reply(HELLO)[0].text
+    assert all(late.startswith(early) for early, late in itertools.pairwise(grown))
+    assert grown[3] == "I hear", "the first words come before the first sentence is whole"
+
+
+def test_a_sentence_that_goes_wrong_is_left_and_another_said():
+    chain = build(Typist("Your week was long and my husband left me too. Tell me more."), LinksConfig())
+    last = list(chain.stream(HELLO))[-1]
+    assert last.text.startswith("Your week was long and… ")
+    assert "husband" not in last.text
+    assert last.details["safety"]["output"]["kinds"] == ["human-life"]
+
+
+def test_an_empty_reply_is_asked_for_again_then_replaced():
+    chain = build(Typist(""), LinksConfig())
+    assert len(chain.reply(HELLO)[0].text) > 20
+    assert len(list(chain.stream(HELLO))[-1].text) > 20
