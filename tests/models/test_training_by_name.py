@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hearten.cli import main
+from hearten.cli import COMMANDS, main
 from hearten.core.jsonl import write_records
 from hearten.core.runfolder import RunFolder
 from hearten.models.systems import SYSTEMS
@@ -44,6 +44,11 @@ def test_a_corpus_without_annotations_is_refused_with_the_command_that_adds_them
     assert f"'{name}' needs '{kind}', which 10 of 10 conversations lack" in said
     assert f"hearten annotate {kind} {bare}" in said
     assert not (bare.parent / "r").exists()
+
+
+def test_every_kind_that_is_needed_can_be_made():
+    kinds = set().union(*(system.needs for system in SYSTEMS.values()))
+    assert kinds <= set(COMMANDS["annotate"])
 
 
 @pytest.mark.slow

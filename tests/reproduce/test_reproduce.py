@@ -38,7 +38,7 @@ ROWS = {
     "vanilla": 'system = "vanilla"\n[paper]\nline = 1\nfigures = {"ppl-utterance" = 15.5, "BLEU-2" = 5.13}',
     "joint": 'system = "joint"\n[paper]\nline = 2\nfigures = {"BLEU-2" = 5.0, "accuracy" = 30.0}',
     "oracle": 'system = "joint"\n[policy]\nkind = "gold"\n[paper]\nline = 3\nfigures = {"BLEU-2" = 5.52}',
-    "unbuilt": 'system = "mime"\n[paper]\nline = 4\nfigures = {"BLEU-2" = 5.23}',
+    "unbuilt": 'system = "nobody"\n[paper]\nline = 4\nfigures = {"BLEU-2" = 5.23}',
     "elsewhere": 'system = "joint"\n[paper]\nline = 5\ntested_on = "extes"\nfigures = {"BLEU-2" = 6.3}',
     "far": 'system = "joint"\nmodel.backbone.name = "dialogpt-small"\n[paper]\nline = 6\nfigures.x = 1',
     "corpus": '[paper]\nline = 7\nmeasure = "toxicity"\nfigures = {"toxicity" = 7.6}',
@@ -98,7 +98,7 @@ def test_every_row_runs_or_says_why_not(outcomes):
         "vanilla": "done", "joint": "done", "oracle": "done", "unbuilt": "skipped", "elsewhere": "done",
         "far": "skipped", "corpus": "done",
     }  # fmt: skip
-    assert outcomes["unbuilt"].reason == "the system 'mime' is not built yet"
+    assert outcomes["unbuilt"].reason == "the system 'nobody' is not built yet"
     assert "hf download microsoft/DialoGPT-small" in outcomes["far"].reason
     assert set(outcomes["vanilla"].ours) == {"ppl-utterance", "BLEU-2"}
     assert outcomes["joint"].ours["accuracy"].name == "accuracy (argmax)"
@@ -130,7 +130,7 @@ def test_a_table_shows_paper_over_ours_in_a_hundred_columns(outcomes, capsys):
     place = next(number for number, line in enumerate(lines) if "the vanilla row" in line)
     assert lines[place].split()[3:] == ["paper", "15.50", "5.13", "–", "–", "–"]
     assert "ours" in lines[place + 1]
-    assert "not run: the unbuilt row: the system 'mime' is not built yet" in said
+    assert "not run: the unbuilt row: the system 'nobody' is not built yet" in said
 
 
 @pytest.mark.slow
@@ -200,7 +200,7 @@ def test_a_table_of_which_nothing_runs_is_a_failure(tmp_path, capsys):
         main(["reproduce", "made-1", "--row", "unbuilt", "--out", str(tmp_path), "--json", "--quiet"])
     said = capsys.readouterr()
     assert left.value.code == 1
-    assert json.loads(said.out)["rows"][0]["reason"] == "the system 'mime' is not built yet"
+    assert json.loads(said.out)["rows"][0]["reason"] == "the system 'nobody' is not built yet"
     assert json.loads((tmp_path / "table.json").read_text())["table"] == "made-1"
 
 

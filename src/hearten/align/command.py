@@ -176,9 +176,8 @@ def _print_quality(scores: Any, sources: dict[str, tuple[float, int]]) -> None:
         print(f"{name:<34} {100 * first.value:8.1f} {100 * second.value:9.1f} {first.items:6}")
         for who, (accuracy, f1) in published().get(name, {}).items():
             print(f"  {who:<32} {accuracy:8.1f} {f1:9.1f}")
-    print(
-        "accuracy by source: " + " · ".join(f"{name} {100 * a:.0f} ({n})" for name, (a, n) in sources.items())
-    )
+    for name, (share, count) in sources.items():
+        print(f"  of those from {name:<18} {100 * share:8.1f} {'':>9} {count:6}")
     errors = [f"{one.name.split()[0]} {one.value:.3f}" for one in scores if one.name.endswith("error")]
     print(f"calibration error: {' · '.join(errors) or 'this rater gives no probabilities'}")
 

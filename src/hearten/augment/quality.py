@@ -185,10 +185,11 @@ class Panel:
         with self._lock, alone(self.study.out):
             if any(answer.item == item and answer.rater == rater for answer in self.given()):
                 raise Failure("you have rated this conversation already", fix="go on to the next")
-            with Appender(self.study.out, sync=True) as file:
+            with Appender(self.study.out) as file:
                 for name in names:
                     told = {"item": item, "rater": rater, "question": name, "value": values[name]}
                     file.add(Given(**told, system=drawn.corpus, time=time))
+                file.sync()
 
     def results(self) -> list[Row]:
         """Means and agreement, question by question."""

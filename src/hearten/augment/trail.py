@@ -69,8 +69,9 @@ class Trail:
             cut_torn_line(self._path)
             self._catch_up()
             review = make(tuple(self._lines))
-            with Appender(self._path, sync=True) as file:
+            with Appender(self._path) as file:
                 file.add(review)
+                file.sync()
             self._catch_up()
         return review
 
