@@ -199,7 +199,8 @@ def scripts(number: int, turns: int) -> list[list[str]]:
 
 def with_strategies() -> tuple[object, Renderer]:
     """The embedded model with a token for every strategy, as before training."""
-    from hearten.lm.backbone import AdapterConfig, BackboneConfig, open_backbone
+    from hearten.lm.adapters import AdapterConfig
+    from hearten.lm.backbone import BackboneConfig, open_backbone
 
     backbone = open_backbone(BackboneConfig(adapter=AdapterConfig(kind="full")), LABELS)
     return backbone.model, backbone.renderer

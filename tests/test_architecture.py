@@ -12,7 +12,7 @@ import hearten
 ROOT = Path(hearten.__file__).parent
 STAGES = {"data", "collect", "augment", "annotate", "train", "align", "evaluate", "serve"}
 MIDDLE = {"lm", "knowledge", "models", "safety", "web"}
-DOORS = {"cli", "app", "demo", "doctor", "__main__"}
+DOORS = {"cli", "app", "demo", "doctor", "reproduce", "website", "__main__"}
 BELOW = {
     "core": set(),
     "lm": {"core"},

@@ -31,7 +31,7 @@ from hearten.web.state import Web
 if TYPE_CHECKING:
     from hearten.serve.settings import ServeSettings
 
-STAGES = ("hearten.web", "hearten.collect")
+STAGES = ("hearten.web", "hearten.collect", "hearten.augment")
 """Packages with pages in `hearten web`; each has `routes.router`."""
 SERVING = ("hearten.web", "hearten.serve")
 """Packages with pages in `hearten serve`."""

@@ -23,7 +23,9 @@ class Verb(NamedTuple):
     """`module:function`"""
 
 
-COMMANDS: dict[str, Verb | dict[str, Verb]] = {
+Table = Mapping[str, "Verb | Table"]
+
+COMMANDS: dict[str, "Verb | Table"] = {
     "demo": Verb("the whole pipeline in minutes, then a chat", "hearten.demo:demo"),
     "doctor": Verb(
         "what is installed and found, and what each missing piece would give", "hearten.doctor:doctor"
@@ -53,7 +55,7 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
         "check": Verb("what the checks rejected, and why", "hearten.augment.command:check"),
         "export": Verb("the corpus with reviews applied, and its card", "hearten.augment.command:export"),
     },
-    "web": Verb("serve studies to people in a browser", "hearten.collect.command:web"),
+    "web": Verb("studies and reviews for people in a browser", "hearten.website:web"),
     "annotate": {
         "emotion": Verb("which of seven emotions each turn shows", "hearten.annotate.command:emotion"),
         "commonsense": Verb("what turns imply, as short phrases", "hearten.annotate.command:commonsense"),
@@ -68,6 +70,22 @@ COMMANDS: dict[str, Verb | dict[str, Verb]] = {
         "train": Verb("train the strategy policy of our own", "hearten.train.planner:train"),
         "predict": Verb("its strategies and beliefs for every turn", "hearten.train.planner:predict"),
     },
+    "align": {
+        "facets": {
+            "build": Verb("labelled replies of three facets, split", "hearten.align.command:build_facets")
+        },
+        "rater": {
+            "train": Verb("train a rater on facet data", "hearten.align.command:train"),
+            "evaluate": Verb("a rater against people's labels", "hearten.align.command:evaluate"),
+            "rate": Verb("share of helpful replies of runs", "hearten.align.command:rate_runs"),
+        },
+        "sample": Verb("candidate replies by diverse beam search", "hearten.align.command:sample"),
+        "rate": Verb("a rater's verdicts on candidates", "hearten.align.command:rate"),
+        "contrast": Verb("learn from rated candidates", "hearten.align.command:contrast"),
+    },
+    "reproduce": Verb(
+        "a paper's table, row by row: paper beside ours", "hearten.reproduce.command:reproduce"
+    ),
     "evaluate": {
         "predict": Verb("replies of a run for every test turn", "hearten.evaluate.command:predict"),
         "score": Verb("every text metric with its signature", "hearten.evaluate.text.command:score"),
@@ -129,7 +147,8 @@ def _guarded(args: list[str], *, debug: bool) -> int:
 
 def dispatch(args: list[str]) -> int:
     """Look a command up in the table and run it; returns its exit code."""
-    words, table = ["hearten"], COMMANDS
+    words: list[str] = ["hearten"]
+    table: Table = COMMANDS
     while True:
         if not args or args[0] in ("--help", "-h"):
             print(_help(words, table))
@@ -144,10 +163,10 @@ def dispatch(args: list[str]) -> int:
         chosen = table[word]
         if isinstance(chosen, Verb):
             return _call(chosen, words, args)
-        table = dict(chosen)
+        table = chosen
 
 
-def _help(words: list[str], table: Mapping[str, Verb | dict[str, Verb]]) -> str:
+def _help(words: list[str], table: Table) -> str:
     rows = [
         (name, entry.help if isinstance(entry, Verb) else " · ".join(entry)) for name, entry in table.items()
     ]

@@ -44,10 +44,9 @@ class MadeUpServer(ThreadingHTTPServer):
         """What goes wrong with this try of a request, if anything."""
         with self.lock:
             self.received[key] += 1
-            draw = random.Random(f"fault/{key}")
-            if self.received[key] > 1 or draw.random() >= self.faulty:
+            if self.received[key] > 1 or random.Random(f"fault/{key}").random() >= self.faulty:
                 return None
-            chosen = draw.choice(FAULTS)
+            chosen = FAULTS[self.faults.total() % len(FAULTS)]
             self.faults[chosen] += 1
             return chosen
 

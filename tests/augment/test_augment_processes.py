@@ -26,7 +26,7 @@ KILLS = 5
 
 def plan_for(server, **changes):
     limits = {"concurrency": 4, "timeout": 0.7, "patience": 0.1, **changes.pop("limits", {})}
-    given = {"model": f"openai:made-up@{server.url}", "rounds": (24, 12), "quotas": FEW, "surplus": 3}
+    given = {"model": f"openai:made-up@{server.url}", "rounds": (14, 8), "quotas": FEW, "surplus": 3}
     return Plan.model_validate(
         {**given, "limits": limits, "prices": {"prompt": 1, "completion": 2}, **changes}
     )

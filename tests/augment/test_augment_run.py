@@ -10,6 +10,7 @@ import pytest
 import replies_made_up as made_up
 
 from hearten.augment import asking
+from hearten.augment.growing import tidy, wrong_turn
 from hearten.augment.plan import Limits, Plan, Prices, apportion, load_plan, table_1, write_plan
 from hearten.augment.records import CorpusFolder, Request
 from hearten.augment.run import Nursery, alone
@@ -46,7 +47,7 @@ class MadeUpModel:
 
 
 def small(**changes):
-    given = {"model": "made-up", "mode": "conversation", "rounds": (15,), "quotas": FEW, **changes}
+    given = {"model": "made-up", "mode": "conversation", "rounds": (9,), "quotas": FEW, **changes}
     return Plan.model_validate(given)
 
 
@@ -78,7 +79,7 @@ def quick_waits(monkeypatch):
 def whole(tmp_path_factory):
     """A corpus of two rounds, grown without trouble by one thread."""
     folder = tmp_path_factory.mktemp("whole")
-    plan = small(rounds=(12, 18), limits={"concurrency": 1}, surplus=3)
+    plan = small(rounds=(6, 9), limits={"concurrency": 1}, surplus=3)
     return folder, plan, grow(folder, plan)
 
 
@@ -91,7 +92,7 @@ def test_quotas_are_table_1s_and_rounds_keep_them(whole):
     )
     for number, size in enumerate(plan.rounds, 1):
         assert {name: counts[number, name] for name in FEW} == apportion(size, FEW)
-    assert (found.accepted, found.complete, found.short) == (30, True, {})
+    assert (found.accepted, found.complete, found.short) == (15, True, {})
 
 
 def test_every_reply_is_accounted_for(whole):
@@ -151,7 +152,7 @@ def test_many_threads_end_with_the_same_files(whole, tmp_path):
 
 def test_a_run_in_pieces_ends_with_the_same_files(whole, tmp_path):
     folder, plan, found = whole
-    model, sizes = MadeUpModel(), [1, 13, 7]
+    model, sizes = MadeUpModel(), [1, 6, 3]
     for size in [*sizes, None]:
         again = grow(tmp_path, plan, model, limit=size)
     assert corpus(tmp_path) == corpus(folder)
@@ -171,7 +172,7 @@ def test_another_plan_is_refused_and_another_pace_is_not(whole):
     with pytest.raises(UsageError, match="seed, surplus differ"):
         grow(folder, plan.model_copy(update={"seed": 14, "surplus": 2.0}))
     pace = plan.model_copy(update={"limits": Limits(concurrency=2, cost=9), "prices": Prices(prompt=1)})
-    assert grow(folder, pace).accepted == 30
+    assert grow(folder, pace).accepted == 15
 
 
 def test_two_processes_do_not_grow_one_corpus(tmp_path):
@@ -200,7 +201,7 @@ def test_busy_servers_are_asked_again_and_nothing_is_lost(whole, tmp_path):
     found = grow(tmp_path, plan, MadeUpModel(trouble=trouble))
     assert corpus(tmp_path) == corpus(folder)
     failed = [line for line in ledger(tmp_path) if line.status == "failed"]
-    assert len(failed) == found.account["failed"] > 5
+    assert len(failed) == found.account["failed"] > 2
     assert {line.reason for line in failed} == {"busy"}
 
 
@@ -235,16 +236,16 @@ def test_a_refusal_rejects_one_conversation(tmp_path):
 
     found = grow(tmp_path, small(surplus=2), MadeUpModel(trouble=filtered))
     refused = [row for ok, row in corpus(tmp_path) if not ok and "refused" in row["checks"][0]["reason"]]
-    assert len(refused) == found.account["refused"] > 1
+    assert len(refused) == found.account["refused"] > 0
 
 
 def test_the_cost_limit_is_never_passed_and_can_be_raised(whole, tmp_path):
     folder, plan, _ = whole
     prices = Prices(prompt=10, completion=30)  # 0.025 a request; at most about 0.1 by its bound
-    poor = plan.model_copy(update={"prices": prices, "limits": Limits(concurrency=4, cost=0.5)})
+    poor = plan.model_copy(update={"prices": prices, "limits": Limits(concurrency=4, cost=0.3)})
     with pytest.raises(asking.Spent, match="is spent"):
         grow(tmp_path, poor)
-    assert 0.3 < sum(line.cost for line in ledger(tmp_path) if line.status == "answered") <= 0.5
+    assert 0.15 < sum(line.cost for line in ledger(tmp_path) if line.status == "answered") <= 0.3
     rich = poor.model_copy(update={"limits": Limits(cost=50)})
     found = grow(tmp_path, rich)
     assert found.account["cost"] == pytest.approx(0.025 * found.account["answered"])
@@ -306,9 +307,9 @@ class Chatter:
 
 
 def test_turn_by_turn_conversations_are_in_form_whatever_the_model_says(tmp_path):
-    plan = small(mode="turns", rounds=(12,), surplus=2, limits={"concurrency": 3})
+    plan = small(mode="turns", rounds=(6,), surplus=2, limits={"concurrency": 3})
     found = grow(tmp_path, plan, Chatter())
-    assert found.accepted == 12
+    assert found.accepted == 6
     for accepted, row in corpus(tmp_path):
         talk = Conversation.model_validate(row["conversation"])
         speakers = [turn.speaker for turn in talk.turns]
@@ -321,6 +322,49 @@ def test_turn_by_turn_conversations_are_in_form_whatever_the_model_says(tmp_path
             assert {turn.speaker for turn in talk.turns} == {Role.SEEKER, Role.SUPPORTER}
     assert row["provenance"]["prompt"].startswith("turns@")
     assert found.account["answered"] == len([line for line in ledger(tmp_path) if line.status == "answered"])
+
+
+STRAYED = "it speaks in the other's voice"
+
+
+@pytest.mark.parametrize(
+    ("text", "speaker", "why"),
+    [
+        ("I sold the van on Thursday.", Role.SEEKER, "it repeats an earlier turn"),
+        ("I lost the key and my nerve.", Role.SEEKER, ""),
+        (
+            "Thank you, your courage inspires us and you are brave.",
+            Role.SEEKER,
+            "it speaks in the other's voice",
+        ),
+        ("I love that, and my day is good.", Role.SUPPORTER, "it speaks in the other's voice"),
+        ("What did you tell her about it?", Role.SUPPORTER, ""),
+        ("You clearly have severe depression.", Role.SUPPORTER, "the output screen would stop it"),
+        (
+            "As an AI language model, I am here for you, only you.",
+            Role.SUPPORTER,
+            "it speaks as an assistant",
+        ),
+    ],
+)
+def test_a_turn_that_strays_is_asked_for_again(text, speaker, why):
+    said = [{"speaker": Role.SEEKER, "text": "I sold the van on Thursday."}]
+    assert wrong_turn(text, said, speaker) == why
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        ('Supporter: "That was hard."', "That was hard."),
+        ("AI (Clarification): Which part?\nUser: All.", "Which part?"),
+        ("\n\n  One. Two. Three. Four.", "One. Two. Three."),
+        ("It was late. And then she", "It was late."),
+        ("", ""),
+    ],
+)
+def test_a_turn_is_tidied(reply, found):
+    assert tidy(reply) == found
+    assert tidy("And then she", cut=True) == ""
 
 
 def test_a_plan_survives_its_file(tmp_path):

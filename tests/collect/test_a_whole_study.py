@@ -7,11 +7,12 @@ from io import BytesIO
 
 import pytest
 from sqlalchemy import select
-from walking import STUDY, Frames, Participant, meet, staff
+from walking import STUDY, Frames, Participant, meet
 
 from hearten.collect.export import collected, ratings
 from hearten.collect.tables import Event, Person, Room
 from hearten.core.conversation import Conversation
+from visiting import staff
 
 LONG = "That sounds like a very long week with little sleep and much worry."
 

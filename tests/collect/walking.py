@@ -5,14 +5,12 @@ import re
 from itertools import count
 from pathlib import Path
 
-from fastapi.testclient import TestClient
-
 from hearten.collect.training import tutorial
 from hearten.core.conversation import Conversation
 from hearten.core.records import Reply
 from hearten.core.taxonomy import label_set
-from hearten.web import identity
 from hearten.web.settings import Settings
+from visiting import Visitor
 
 STUDY = """
 name = "pilot"
@@ -44,27 +42,6 @@ class Echo:
         heard = conversation.turns[-1].text
         chosen = strategy or label_set(conversation.label_set).strategies[1]
         return [Reply(text=f"{self.name} heard: {heard}", strategy=chosen)] * n
-
-
-class Visitor:
-    """A browser without a screen: keeps cookies, fills in the form token."""
-
-    def __init__(self, app) -> None:
-        self.http = TestClient(app)
-        self.http.portal = app.state.portal  # one event loop for everyone, as in a server
-        self.token = ""
-
-    def get(self, path: str, status: int = 200):
-        answer = self.http.get(path)
-        assert answer.status_code == status, (path, answer.status_code, answer.text[-500:])
-        found = re.search(r'name="csrf" value="([0-9a-f]+)"', answer.text)
-        self.token = found.group(1) if found else self.token
-        return answer
-
-    def post(self, path: str, status: int = 200, **fields: str):
-        answer = self.http.post(path, data={"csrf": self.token, **fields})
-        assert answer.status_code == status, (path, answer.status_code, answer.text[-500:])
-        return answer
 
 
 class Participant(Visitor):
@@ -138,20 +115,6 @@ def settings(tmp_path: Path, text: str = STUDY, **changes) -> Settings:
     generous = {"forms_per_minute": 100_000, "tries_per_minute": 100_000, "messages_per_second": 1000}
     database = f"sqlite:///{tmp_path / 'hearten.sqlite'}"
     return Settings(studies=(path,), **{"database": database, **generous, **changes})
-
-
-def staff(app, role: str = "leader") -> Visitor:
-    """A logged-in member of staff."""
-    with app.state.web.database.writing() as session:
-        token = identity.invite(session, "pilot", role)
-    person = Visitor(app)
-    person.get(f"/invite/{token}")
-    person.http.post(
-        f"/invite/{token}",
-        data={"csrf": person.token, "name": f"{role} Kim", "password": "correct horse battery"},
-        follow_redirects=False,
-    )
-    return person
 
 
 class Frames:

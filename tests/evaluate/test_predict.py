@@ -6,8 +6,10 @@ import pytest
 
 from hearten.core.errors import UsageError
 from hearten.core.jsonl import read_records, write_records
+from hearten.core.protocol import relabel
 from hearten.core.records import LikelihoodRow, Prediction
 from hearten.core.runfolder import RunFolder
+from hearten.core.taxonomy import label_set
 from hearten.evaluate.origin import open_origin
 from hearten.evaluate.predict import Plan, predict
 from hearten.lm.decode import policy_of
@@ -116,3 +118,21 @@ def test_a_changed_corpus_is_refused(trained, tmp_path: Path, conversations) -> 
     write_records(changed, conversations[:-1])
     with pytest.raises(Failure, match="has changed since"):
         predict(run, RunFolder(tmp_path / "x"), Plan(data=changed, policy=policy_of("argmax")), quiet=True)
+
+
+def test_another_corpus_is_answered_with_strategies_mapped(trained, tmp_path: Path, conversations) -> None:
+    run, _ = trained
+    other = tmp_path / "other.jsonl"
+    talks = [relabel(talk, "extes").model_copy(update={"id": f"x{talk.id}"}) for talk in conversations]
+    write_records(other, talks)
+    with pytest.raises(UsageError, match="results of another corpus"):
+        predict(run, run, Plan(data=other, transfer=True), quiet=True)
+    target = RunFolder(tmp_path / "transfer")
+    count = predict(run, target, Plan(data=other, transfer=True), quiet=True)
+    rows = list(read_records(target.likelihoods, LikelihoodRow))
+    assert count == len(rows) > 0
+    esconv = set(label_set("esconv").names)
+    assert {row.gold_strategy for row in rows} <= esconv
+    assert all(set(row.probabilities) == esconv for row in rows)
+    assert target.manifest.inputs.keys() == {"other.jsonl"}
+    assert open_origin(target.path).whole_test_part

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig, open_backbone
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig, open_backbone
 from hearten.lm.context import Context, Memory
 
 pytestmark = pytest.mark.usefixtures("exact")

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig
 from hearten.lm.context import Memory
 from hearten.models.parts.attention import Grid
 from hearten.models.parts.codebook import Codebook, one_hot

@@ -10,7 +10,8 @@ import torch
 
 from hearten.core.conversation import Conversation
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig
 from hearten.lm.decode import Decoding, StrategyPolicy
 from hearten.models.supporters import SystemSupporter
 from hearten.models.systems import SYSTEMS

@@ -8,7 +8,8 @@ import torch
 from hearten.core.conversation import Survey
 from hearten.core.records import Hindsight
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig
 from hearten.lm.context import Memory
 from hearten.models.systems.fado import Fado, FadoConfig, feedback, final_score, record, target
 from hearten.models.systems.glhg import Glhg, GraphAttention, greatest, hierarchy

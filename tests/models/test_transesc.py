@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig
 from hearten.models.parts.codebook import classified
 from hearten.models.systems.transesc import (
     EMOTION,

@@ -271,21 +271,22 @@ def test_keys_are_kept_as_hashes_and_checked(typist, tmp_path):
         assert httpx.get(f"{base}/metrics").status_code == 401
         client = openai.OpenAI(base_url=f"{base}/v1", api_key=good)
         assert ask(client).choices[0].message.content == typist.text
-        tries = [httpx.get(f"{base}/v1/models", headers={"authorization": "Bearer x"}) for _ in range(12)]
-        assert tries[-1].status_code == 429, "guessing is slow"
+        wrong = {"authorization": "Bearer x"}
+        guesses = (httpx.get(f"{base}/v1/models", headers=wrong).status_code for _ in range(60))
+        assert 429 in guesses, "guessing is slow"
 
 
 def test_each_key_has_its_own_rate(typist, tmp_path):
     file = tmp_path / "keys.jsonl"
     mine, yours = make_key(file, "mine"), make_key(file, "yours")
-    with served(typist, tmp_path, keys=file, requests_per_minute=4) as (base, _):
+    with served(typist, tmp_path, keys=file, requests_per_minute=0.5) as (base, _):
 
         def status(key):
             return httpx.get(f"{base}/v1/models", headers={"authorization": f"Bearer {key}"})
 
-        assert [status(mine).status_code for _ in range(3)] == [200, 200, 429]
+        assert [status(mine).status_code for _ in range(2)] == [200, 429]
         refused = status(mine)
-        assert refused.headers["retry-after"] == "15"
+        assert refused.headers["retry-after"] == "120"
         assert refused.json()["error"]["type"] == "rate_limit_error"
         assert status(yours).status_code == 200
 

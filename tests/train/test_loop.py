@@ -16,7 +16,8 @@ from hearten.core.errors import Failure
 from hearten.core.jsonl import read_json, read_lines
 from hearten.core.runfolder import RunFolder
 from hearten.core.taxonomy import label_set
-from hearten.lm.backbone import AdapterConfig, BackboneConfig
+from hearten.lm.adapters import AdapterConfig
+from hearten.lm.backbone import BackboneConfig
 from hearten.models import fitting
 from hearten.models.fitting import State, done_share, linear
 from hearten.models.systems import SYSTEMS

@@ -227,6 +227,8 @@ def _plan(path: Path | None, folder: Path, **changes: Any) -> "Plan":
     if known is None and changes.get("mode") is None:
         local = not (changes.get("model") or plan.model).startswith(("openai:", "scripted:"))
         changes["mode"] = "turns" if local else "conversation"
+        if local and changes.get("concurrency") is None:
+            changes["concurrency"] = 1  # the engine remembers one conversation at a time
     return _changed(plan, changes)
 
 

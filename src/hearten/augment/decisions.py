@@ -6,7 +6,7 @@ disagree and nobody settled it, the conversation is disputed, and stays out of t
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,19 +28,26 @@ class Standing:
 
 def standing(trail: Iterable[Review]) -> dict[str, Standing]:
     """Conversation → where it stands; those nobody decided about are not in it."""
-    stacks: defaultdict[str, dict[str, list[Review]]] = defaultdict(lambda: defaultdict(list))
+    about: defaultdict[str, list[Review]] = defaultdict(list)
     for review in trail:
-        stack = stacks[review.item][review.reviewer]
-        if review.action == "undo":
-            if stack:
-                stack.pop()
-        else:
-            stack.append(review)
-    last = {item: [stack[-1] for stack in by.values() if stack] for item, by in stacks.items()}
+        about[review.item].append(review)
+    last = {item: in_force(lines) for item, lines in about.items()}
     return {item: _settled(reviews) for item, reviews in last.items() if reviews}
 
 
-def _settled(reviews: list[Review]) -> Standing:
+def in_force(about: Sequence[Review]) -> tuple[Review, ...]:
+    """Of all lines about one conversation, each person's last decision that was not taken back."""
+    last: defaultdict[str, list[Review]] = defaultdict(list)
+    for line in about:
+        stack = last[line.reviewer]
+        if line.action != "undo":
+            stack.append(line)
+        elif stack:
+            stack.pop()
+    return tuple(stack[-1] for stack in last.values() if stack)
+
+
+def _settled(reviews: Sequence[Review]) -> Standing:
     who = tuple(review.reviewer for review in reviews)
     deciding = [review for review in reviews if review.adjudication][-1:] or reviews
     discards = [review.action == "discard" for review in deciding]

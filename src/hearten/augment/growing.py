@@ -228,10 +228,26 @@ def wrong_turn(text: str, said: Sequence[dict[str, Any]], speaker: Role) -> str:
     recent = [set(words(turn["text"])) for turn in said if turn["speaker"] is speaker][-3:]
     if any(len(set(own) & before) > 0.7 * max(len(set(own)), 1) for before in recent if len(own) > 4):
         return "it nearly repeats an earlier turn"
+    if own and _strayed(own, speaker):
+        return "it speaks in the other's voice"
     if BOILERPLATE.search(text) or (speaker is Role.SEEKER and SELF.search(text)):
         return "it speaks as an assistant"
     red = speaker is Role.SUPPORTER and any(found.red for found in output.inspect(text).found)
     return "the output screen would stop it" if red else ""
+
+
+SELF_WORDS = frozenset({"i", "me", "my", "mine", "i'm", "i've", "i'd", "i'll", "we", "our"})
+OTHER_WORDS = frozenset({"you", "your", "yours", "you're", "you've", "you'd", "you'll"})
+
+
+def _strayed(own: Sequence[str], speaker: Role) -> bool:
+    """Whether a seeker speaks more of the other than of themselves, or a supporter more of itself.
+
+    Small models end up thanking and praising each other: this is where it shows first.
+    """
+    plain = [word.replace("’", "'") for word in own]
+    balance = sum(word in SELF_WORDS for word in plain) - sum(word in OTHER_WORDS for word in plain)
+    return balance < 0 if speaker is Role.SEEKER else balance > 0
 
 
 def tidy(reply: str, *, cut: bool = False) -> str:

@@ -27,7 +27,7 @@ LAYOUT = 1.6
 
 
 def validate(plan: Plan) -> dict[str, Any]:
-    """A plan's report as JSON values; `problems` would stop it, `warnings` would not.
+    """A plan's report as JSON values; what stops a plan is raised, what it may regret is in `warnings`.
 
     Raises:
         UsageError: a file is missing, or a blank of the prompt.

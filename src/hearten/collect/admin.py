@@ -57,6 +57,8 @@ def back(study: Study, where: str) -> Response:
 def studies_page(request: Request, account: Staff) -> Response:
     """The studies this server runs."""
     studies = list(collect(request).studies.values())
+    if not studies:  # this server is there for reviewers
+        return RedirectResponse("/review", 303)
     if len(studies) == 1:
         return back(studies[0], "" if account.role == "leader" else "/review")
     return page(request, "collect/admin/studies.html", studies=studies, account=account)

@@ -1,4 +1,4 @@
-"""`hearten collect init · approve · calibrate · correct · people · export`, and `hearten web`.
+"""`hearten collect init · approve · calibrate · correct · people · export`.
 
 Commands on files (`approve`, `calibrate`, `correct`) take `conversations.jsonl` of any origin; `people` and
 `export` open a study's database beside a running server.
@@ -38,77 +38,6 @@ def init(
     with replacing(path) as stream:
         stream.write(as_toml(study))
     print(f"wrote {path}; read it through, then: hearten web --study {path}")
-
-
-def web(
-    study: Annotated[
-        list[Path], typer.Option("--study", help="a study's TOML file; may be given several times")
-    ],
-    host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    database: DatabaseUrl = SQLITE,
-    processes: Annotated[
-        int, typer.Option(min=1, help="server processes; more than one needs PostgreSQL")
-    ] = 1,
-    secure: Annotated[bool, typer.Option(help="behind HTTPS: cookies are sent over it only")] = False,
-    trust_proxy: Annotated[
-        bool, typer.Option(help="read clients' addresses from one's own reverse proxy")
-    ] = False,
-    new_leader: Annotated[bool, typer.Option(help="print an invitation for another study leader")] = False,
-) -> None:
-    """Serve studies: participants at /study/NAME, judges at /judge/NAME, the leader at /admin."""
-    from hearten.collect.study import load_study
-    from hearten.collect.training import tutorial
-    from hearten.web.database import Database
-    from hearten.web.listening import listen, must_be_free
-    from hearten.web.settings import VARIABLE, Settings
-
-    studies = [load_study(path) for path in study]
-    _models_are_here(studies)
-    for one in studies:
-        tutorial(one.training.content)
-    store = Database(database)
-    if processes > 1 and store.kind != "postgresql":
-        raise UsageError(
-            "several processes share the work only on PostgreSQL", fix="--database postgresql://…"
-        )
-    paths = tuple(path.resolve() for path in study)
-    settings = Settings(
-        host=host, port=port, database=database, studies=paths, secure=secure, trust_proxy=trust_proxy
-    )
-    must_be_free(host, port)
-    store.upgrade()
-    _announce(store, studies, f"http://{host}:{port}", new_leader)
-    store.close()
-    listen(
-        "hearten.app:from_environment", settings, VARIABLE, settings.model_dump_json(), processes=processes
-    )
-
-
-def _models_are_here(studies: Iterable[Any]) -> None:
-    from importlib.util import find_spec
-
-    wanted = [f"{name} (study {one.name})" for one in studies for name in one.models]
-    if wanted and find_spec("hearten.models") is None:
-        raise Failure(
-            "no supporting models are installed", where=", ".join(wanted), fix="pip install 'hearten[lm]'"
-        )
-
-
-def _announce(store: Any, studies: Iterable[Any], base: str, new_leader: bool) -> None:
-    """Say where everything is; the first leader gets a link that works once."""
-    from hearten.web import identity
-
-    for study in studies:
-        way = "open to everyone" if study.open else "by invitation"
-        print(f"participants: {base}/{'judge' if study.judge else 'study'}/{study.name} ({way})")
-    with store.writing() as session:
-        if new_leader or not identity.has_leader(session):
-            token = identity.invite(session, "", "leader", days=2)
-            print(f"study leader: {base}/invite/{token} (works once, for two days)")
-        else:
-            print(f"study leader: {base}/admin")
-    print("stop with Ctrl-C; nothing that was confirmed is lost", flush=True)
 
 
 def approve(

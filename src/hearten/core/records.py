@@ -115,9 +115,9 @@ class FacetVerdict(Record):
     """What a rater says of one candidate on one facet."""
 
     facet: str
-    label: str | None
+    label: str | None = None
     """None when the rater's answer could not be read: unscored, never zero."""
-    helpful: bool | None
+    helpful: bool | None = None
     probabilities: dict[str, float] | None = None
     raw: str | None = None
 

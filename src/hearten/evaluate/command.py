@@ -24,6 +24,9 @@ def predict(
     ] = None,
     part: Annotated[str, typer.Option(help="test or valid")] = "test",
     untrained: Annotated[bool, typer.Option("--untrained", help="the system before any training")] = False,
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="the data is another corpus than the run learned from")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="only the first conversations")] = None,
     replies: Annotated[
         int | None, typer.Option(min=0, help="conversations also answered in words; 0: none")
@@ -45,6 +48,7 @@ def predict(
         limit=limit,
         replies=replies,
         untrained=untrained,
+        transfer=transfer,
     )
     count = logic.predict(source, target, plan, quiet=quiet)
     print(f"scored {count:,} turns in {target.path}; next: hearten evaluate report {target.path}")

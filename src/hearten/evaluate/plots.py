@@ -68,7 +68,7 @@ def inline_svg(figure: Figure, title: str, name: str) -> str:
 
 def standalone(svg: str) -> str:
     """An inline plot as a file of its own: dark ink, which a page would have given it."""
-    return svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" color="#222"', 1) + "\n"
+    return svg.replace("<svg", '<svg color="#222"', 1) + "\n"
 
 
 def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:

@@ -5,6 +5,9 @@ conversation, gives the likelihood of every gold reply and the system's belief a
 of perplexity and strategy accuracy, without generating a word. The second generates replies; `--replies N`
 answers only the first N conversations, `--limit N` bounds both passes.
 
+With `--transfer` the data is another corpus than the run learned from: its test part is answered, its
+strategies mapped into the run's label set (ExTES Table 8).
+
 A decoding policy other than the recipe's is another set of results, so it gets its own run folder with
 the weights left where they are (`hearten evaluate predict RUN --policy gold --out runs/oracle`).
 """
@@ -21,12 +24,12 @@ from hearten.core.conversation import Conversation
 from hearten.core.errors import Failure, UsageError
 from hearten.core.jsonl import Appender, read_records, write_records
 from hearten.core.progress import progress
-from hearten.core.protocol import Part, protocol, refuse_leaks, split
+from hearten.core.protocol import Part, Split, protocol, refuse_leaks, relabel, split
 from hearten.core.records import Example, LikelihoodRow, Prediction, Reply
-from hearten.core.runfolder import Manifest, RunFolder, file_hash
+from hearten.core.runfolder import RunFolder, file_hash
 from hearten.lm.decode import Decoding, StrategyPolicy
 from hearten.models.planner.decoding import generate
-from hearten.models.supporters import load_system
+from hearten.models.supporters import labels_of, load_system
 from hearten.models.system import Likelihood, System
 
 R = TypeVar("R", Prediction, LikelihoodRow)
@@ -49,6 +52,8 @@ class Plan:
     """Conversations that are also answered in words; None answers all, 0 none."""
     untrained: bool = False
     """The system as it is before training: the baseline."""
+    transfer: bool = False
+    """The data is not what the run was trained on."""
 
 
 def predict(source: RunFolder, target: RunFolder, plan: Plan, *, quiet: bool = False) -> int:
@@ -59,10 +64,11 @@ def predict(source: RunFolder, target: RunFolder, plan: Plan, *, quiet: bool = F
         Failure: the data is not what the run was trained on, or its split leaks.
     """
     manifest = source.manifest
-    groups = _conversations(manifest, plan)
+    parts = _parts(source, plan)
+    groups = _conversations(parts, plan)
     policy = plan.policy or StrategyPolicy.model_validate(manifest.recipe.get("policy", {}))
     decoding = Decoding.model_validate(manifest.recipe["decoding"])
-    _claim(source, target, policy, plan)
+    _claim(source, target, policy, plan, parts)
     system = load_system(source, untrained=plan.untrained)
     _write_likelihoods(system, target, groups, quiet)
     answered = groups[: plan.replies]
@@ -70,43 +76,58 @@ def predict(source: RunFolder, target: RunFolder, plan: Plan, *, quiet: bool = F
     return sum(map(len, groups))
 
 
-def _conversations(manifest: Manifest, plan: Plan) -> list[list[Example]]:
-    """The part's examples, conversation by conversation."""
+def _parts(source: RunFolder, plan: Plan) -> Split:
+    """The corpus under the run's protocol; refused where it is not what the run was trained on."""
+    manifest = source.manifest
+    how = protocol(manifest.protocol)
+    if plan.transfer:
+        labels = labels_of(str(source.path))
+        return split([relabel(talk, labels) for talk in read_records(plan.data, Conversation)], how)
     if manifest.inputs.get(plan.data.name) not in (None, file_hash(plan.data)):
         raise Failure(
             "this file has changed since the run was trained on it",
             where=str(plan.data),
             fix="use the file the run names, or train again",
         )
-    how = protocol(manifest.protocol)
     parts = split(list(read_records(plan.data, Conversation)), how)
     refuse_leaks(parts, allow=bool(manifest.recipe.get("allow_leaks")))
     if plan.part == "test" and parts.hash != manifest.split_hash and plan.limit is None:
         raise Failure(
             f"the test part is {parts.hash}, the run's is {manifest.split_hash}",
             where=str(plan.data),
-            fix="predict on the corpus (and --limit) the run was trained with",
+            fix="predict on the corpus (and --limit) the run was trained with, or say --transfer",
         )
+    return parts
+
+
+def _conversations(parts: Split, plan: Plan) -> list[list[Example]]:
+    """The part's examples, conversation by conversation."""
     ordered = sorted(parts[plan.part], key=lambda example: (example.conversation_id, example.index))
     groups = [list(group) for _, group in groupby(ordered, key=lambda example: example.conversation_id)]
     return groups[: plan.limit]
 
 
-def _claim(source: RunFolder, target: RunFolder, policy: StrategyPolicy, plan: Plan) -> None:
+def _claim(source: RunFolder, target: RunFolder, policy: StrategyPolicy, plan: Plan, parts: Split) -> None:
     """Give `target` a manifest that says what these results are, or make sure it already says so."""
     wanted = source.manifest
     own = StrategyPolicy.model_validate(wanted.recipe.get("policy", {}))
-    if target.path == source.path and (policy != own or plan.untrained):
-        what = "the untrained system" if plan.untrained else f"policy '{policy.kind}'"
+    if target.path == source.path and (policy != own or plan.untrained or plan.transfer):
+        what = "another corpus" if plan.transfer else f"policy '{policy.kind}'"
+        what = "the untrained system" if plan.untrained else what
         fix = "give them a folder of their own: --out RUN"
         raise UsageError(f"results of {what} are not this run's own ('{own.kind}')", fix=fix)
     if target.path != source.path:
         name = f"{wanted.system}-untrained" if plan.untrained else f"{wanted.system}-{policy.kind}"
         recipe = {**wanted.recipe, "policy": policy.model_dump(mode="json")}
         wanted = wanted.model_copy(update={"system": name, "recipe": recipe})
+    if plan.transfer:
+        inputs = {plan.data.name: file_hash(plan.data)}
+        wanted = wanted.model_copy(update={"inputs": inputs, "split_hash": parts.hash})
     if not target.manifest_file.is_file():
         target.write_manifest(wanted)
-    elif target.manifest.recipe != wanted.recipe or target.manifest.system != wanted.system:
+    elif any(
+        getattr(target.manifest, key) != getattr(wanted, key) for key in ("recipe", "system", "split_hash")
+    ):
         raise UsageError(f"'{target.path}' holds other results", fix="choose another --out")
 
 

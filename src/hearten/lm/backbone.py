@@ -21,6 +21,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.modeling_outputs import BaseModelOutput
 
 from hearten.core.config import Config
 from hearten.core.errors import Failure, UsageError, nearest
@@ -32,6 +33,7 @@ from hearten.lm.context import Context
 from hearten.lm.embedded import embedded_folder, quiet_libraries
 from hearten.lm.hardware import native_bf16
 from hearten.lm.render import Renderer, Row
+from hearten.lm.tree import Branch, additive, flatten
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class BackboneConfig(Config):
     """Encoder–decoder: last ids of the context that are kept (codes_zcj)."""
     reply_limit: int = 41
     """Encoder–decoder: ids of a reply with its strategy and end token (codes_zcj)."""
+    depth: Annotated[int, Field(ge=1)] | None = None
+    """Decoder-only: keep only the first so many layers; a rater needs little of what the last ones know."""
     adapter: AdapterConfig = AdapterConfig()
 
     @model_validator(mode="after")
@@ -84,7 +88,8 @@ class Batch:
 
     Shapes: `ids`, `mask` (B, T); `source`, `source_mask` (B, S) or None; the targets are flat (N,): the row
     and place whose hidden state predicts, the id to predict, whether it names a strategy, and the example
-    (an index into `examples`) it belongs to.
+    (an index into `examples`) it belongs to. Where rows fork, `mask` (B, 1, T, T) is added to attention
+    scores, and `positions` (B, T) tells how far each id stands from its row's start.
     """
 
     ids: Tensor
@@ -99,6 +104,7 @@ class Batch:
     examples: tuple[Example, ...]
     features: Any = None
     """What a system adds about the examples."""
+    positions: Tensor | None = None
 
 
 class Backbone(nn.Module, ABC):
@@ -134,6 +140,13 @@ class Backbone(nn.Module, ABC):
         """What the model is shown for `examples`; each target names its example by position."""
 
     @abstractmethod
+    def options(self, options: Sequence[Example]) -> list[Row]:
+        """Rows of alternative replies to one context, which is computed once for all of them.
+
+        `options` differ in response and strategy alone; each target names its option by position.
+        """
+
+    @abstractmethod
     def read(self, batch: Batch) -> tuple[Tensor, Context]:
         """Decoder hidden states that predict the targets, (N, H), and the contexts before them."""
 
@@ -151,6 +164,9 @@ class Backbone(nn.Module, ABC):
         """Pad rows to one batch; `examples` is the sequence the rows were made from."""
         pad = int(self.renderer.tokenizer.pad_token_id or 0)
         ids, mask = _pad([row.ids for row in rows], pad, self.device)
+        positions = None
+        if any(row.forks for row in rows):
+            mask, positions = _fork(rows, mask, self.model.dtype)
         source, source_mask = (
             _pad([row.source for row in rows], pad, self.device) if rows[0].source else (None, None)
         )
@@ -167,11 +183,12 @@ class Backbone(nn.Module, ABC):
             source=source,
             source_mask=source_mask,
             target_rows=column([number for number, _ in flat]),
-            target_places=column([target.position - 1 for _, target in flat]),
+            target_places=column([rows[number].before(target.position) for number, target in flat]),
             target_ids=column([rows[number].ids[target.position] for number, target in flat]),
             is_strategy=column([target.is_strategy for _, target in flat]).bool(),
             example_of=column([local[target.example] for _, target in flat]),
             examples=tuple(examples[number] for number in used),
+            positions=positions,
         )
 
 
@@ -182,9 +199,15 @@ class CausalBackbone(Backbone):
         """Rows that hold whole conversations wherever they fit."""
         return self.renderer.conversation_rows(examples, self.config.window, self.config.overlap)
 
+    def options(self, options: Sequence[Example]) -> list[Row]:
+        """One row: the context once, every reply a fork of it."""
+        return [self.renderer.forked_row(options, self.config.window)]
+
     def read(self, batch: Batch) -> tuple[Tensor, Context]:
         """Decoder hidden states that predict the targets, (N, H), and the contexts before them."""
-        output = self.model.base_model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
+        output = self.model.base_model(
+            input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
+        )
         states: Tensor = output.last_hidden_state  # (B, T, H)
         row, starts = first_targets(batch)
         context = self.prefixes(states, batch.ids, row, starts + 1)
@@ -204,12 +227,24 @@ class PairBackbone(Backbone):
         limits = (self.config.context_limit, self.config.reply_limit)
         return [self.renderer.pair_row(example, number, *limits) for number, example in enumerate(examples)]
 
+    def options(self, options: Sequence[Example]) -> list[Row]:
+        """One row a reply; `hidden` encodes their common context once."""
+        return self.rows(options)
+
     def read(self, batch: Batch) -> tuple[Tensor, Context]:
-        """Decoder hidden states that predict the targets, (N, H), and the contexts before them."""
+        """Decoder hidden states that predict the targets, (N, H), and the contexts before them.
+
+        Equal contexts are encoded once.
+        """
         assert batch.source is not None
         assert batch.source_mask is not None
+        both, place = torch.unique(
+            torch.stack([batch.source, batch.source_mask], dim=-1), dim=0, return_inverse=True
+        )
+        encoded = self.model.get_encoder()(input_ids=both[..., 0], attention_mask=both[..., 1])
+        read = encoded.last_hidden_state[place]
         output = self.model.base_model(
-            input_ids=batch.source,
+            encoder_outputs=BaseModelOutput(last_hidden_state=read),
             attention_mask=batch.source_mask,
             decoder_input_ids=batch.ids,
             decoder_attention_mask=batch.mask,
@@ -217,7 +252,7 @@ class PairBackbone(Backbone):
         )
         states: Tensor = output.last_hidden_state  # (B, T, H)
         seen = (batch.source, batch.source_mask, first_targets(batch)[0])
-        context = self.sources(output.encoder_last_hidden_state, *seen)
+        context = self.sources(read, *seen)
         return states[batch.target_rows, batch.target_places], context
 
     def sources(self, states: Tensor, ids: Tensor, mask: Tensor, row: Tensor) -> Context:
@@ -257,6 +292,8 @@ def open_backbone(config: BackboneConfig, labels: LabelSet | None) -> Backbone:
     renderer = Renderer(tokenizer, labels, style=style, situation=config.situation)
     loader = AutoModelForSeq2SeqLM if pairs else AutoModelForCausalLM
     model = loader.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    if config.depth is not None and not pairs:
+        _shorten(model, config.depth)
     _add_strategy_rows(model, renderer)
     adapt(model, renderer.strategy_ids, config.adapter)
     return (PairBackbone if pairs else CausalBackbone)(model, renderer, config)
@@ -313,6 +350,13 @@ def _add_strategy_rows(model: Any, renderer: Renderer) -> None:
         table[row] = table[name].mean(dim=0)
 
 
+def _shorten(model: Any, depth: int) -> None:
+    """Drop all layers above the first `depth`."""
+    name = "layers" if hasattr(model.base_model, "layers") else "h"
+    setattr(model.base_model, name, getattr(model.base_model, name)[:depth])
+    model.config.num_hidden_layers = min(depth, model.config.num_hidden_layers)
+
+
 def fast_dtype(device: torch.device) -> torch.dtype:
     """bf16 where the processor multiplies it natively, else fp32 (bf16 would be slower there)."""
     if device.type == "cuda":
@@ -324,6 +368,20 @@ def autocast(device: torch.device) -> torch.autocast:
     """Mixed precision where it pays (see `fast_dtype`), nothing otherwise."""
     dtype = fast_dtype(device)
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+
+
+def _fork(rows: Sequence[Row], mask: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """What each id may see, as an additive mask (B, 1, T, T), and its position (B, T)."""
+    size = mask.shape[1]
+    visible = torch.eye(size, dtype=torch.bool).repeat(len(rows), 1, 1)  # padding sees itself alone
+    positions = torch.zeros(len(rows), size, dtype=torch.long)
+    for number, row in enumerate(rows):
+        first = row.forks[0][0] if row.forks else len(row.ids)
+        branches = [Branch(row.ids[:first]), *(Branch(row.ids[a:b], 0) for a, b in row.forks)]
+        flat, length = flatten(branches), len(row.ids)
+        visible[number, :length, :length] = flat.visible
+        positions[number, :length] = torch.tensor(flat.positions)
+    return additive(visible, dtype)[:, None].to(mask.device), positions.to(mask.device)
 
 
 def _pad(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:

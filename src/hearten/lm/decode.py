@@ -15,10 +15,10 @@ without one the backbone speaks for itself.
 import sys
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutput
@@ -42,6 +42,33 @@ class Decoding(Sampling):
     seed: int | None = 0
     n: int = Field(default=1, ge=1)
     """Replies per context."""
+
+
+class DiverseDecoding(Decoding):
+    """Diverse beam search (`lm/diverse.py`) instead of sampling; the defaults are Muffin's released code.
+
+    `n` is the number of beams, all of which are replies; temperature, top-k, top-p, the repetition penalty
+    and the seed have no say.
+    """
+
+    n: int = Field(default=10, ge=1)
+    groups: int = Field(default=10, ge=1)
+    penalty: float = Field(default=1.0, ge=0)
+    """What a word costs for every earlier group that said it at the same step."""
+    no_repeat: int = Field(default=3, ge=0)
+    """No n-gram of this length twice; 0 allows it."""
+    no_repeat_context: bool = True
+    """Nor one of the context."""
+    length_penalty: float = 1.0
+    """Replies are ranked by their summed log-probability / length to this power."""
+    min_tokens: int = Field(default=10, ge=1)
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> Self:
+        if self.n % self.groups:
+            what = f"{self.n} beams cannot be parted into {self.groups} equal groups"
+            raise UsageError(what, fix="n must be a multiple of groups")
+        return self
 
 
 ESCONV_SHARES = {
@@ -112,6 +139,13 @@ class Voice(Protocol):
         """Vocabulary scores (B, V) of hidden states (B, H)."""
         ...
 
+    def keep(self, rows: Tensor) -> None:
+        """From now on row k speaks for what row `rows[k]` (K,) spoke for; others are dropped.
+
+        Replies to one context, under one strategy, are alike to a voice: they may change places.
+        """
+        ...
+
 
 Voices = Callable[[Context, Sequence[Example]], Voice]
 """Makes the voice of a batch from its contexts and its examples, one for every reply."""
@@ -135,6 +169,9 @@ class BareVoice:
         """The backbone's own scores, (B, V)."""
         return self._backbone.logits(hidden)
 
+    def keep(self, rows: Tensor) -> None:
+        """Nothing to do: it knows no contexts."""
+
 
 class Stepper(Protocol):
     """A model in the middle of decoding a batch."""
@@ -151,6 +188,10 @@ class Stepper(Protocol):
         """Scores after `tokens` (B,) were said, (B, V)."""
         ...
 
+    def keep(self, rows: Tensor) -> None:
+        """From now on row k goes on where row `rows[k]` (K,) stood; rows that are not named are dropped."""
+        ...
+
 
 @torch.no_grad()
 def generate(
@@ -164,7 +205,8 @@ def generate(
     backbone.eval()
     replies: list[list[Reply]] = [[] for _ in examples]
     with autocast(backbone.device):
-        for row, numbers in _prompt_groups(backbone, examples, decoding.max_tokens):
+        _refuse_drawn_strategies(decoding, policy)
+        for row, numbers in _prompt_groups(backbone, examples, decoding):
             chosen = [examples[number] for number in numbers]
             chance = _chance(decoding, chosen)
             stepper = _stepper(backbone, row, numbers, chosen, decoding.n, voices)
@@ -185,16 +227,30 @@ def _chance(decoding: Decoding, examples: Sequence[Example]) -> Tensor:
     return torch.stack(rows)
 
 
+def _refuse_drawn_strategies(decoding: Decoding, policy: StrategyPolicy) -> None:
+    if isinstance(decoding, DiverseDecoding) and policy.kind not in ("gold", "argmax"):
+        what = (
+            f"diverse beam search needs one strategy a context, and policy '{policy.kind}' draws one a reply"
+        )
+        raise UsageError(what, fix="use 'gold' or 'argmax'")
+
+
+MOST_ROWS = 48
+"""Replies of one search that are under way at once; more of them read ever longer shared caches."""
+
+
 def _prompt_groups(
-    backbone: Backbone, examples: Sequence[Example], room: int
+    backbone: Backbone, examples: Sequence[Example], decoding: Decoding
 ) -> list[tuple[Row | None, list[int]]]:
     """Examples decoded together: those of one row, or batches of sixteen for an encoder–decoder.
 
-    `room` positions are left after every prompt, where the model has a last position.
+    `max_tokens` positions are left after every prompt, where the model has a last position.
     """
+    room = decoding.max_tokens
+    most = max(1, MOST_ROWS // decoding.n) if isinstance(decoding, DiverseDecoding) else sys.maxsize
     if isinstance(backbone, PairBackbone):
-        numbers = list(range(len(examples)))
-        return [(None, numbers[start : start + 16]) for start in range(0, len(numbers), 16)]
+        numbers, size = list(range(len(examples))), min(16, most)
+        return [(None, numbers[start : start + size]) for start in range(0, len(numbers), size)]
     positions = getattr(backbone.model.config, "max_position_embeddings", None) or sys.maxsize
     window = max(2, min(backbone.config.window, positions - room - 1))
     overlap = min(backbone.config.overlap, window - 1)
@@ -203,8 +259,8 @@ def _prompt_groups(
     for row in backbone.renderer.conversation_rows(examples, window, overlap):
         new = [n for n in dict.fromkeys(target.example for target in row.targets) if n not in begun]
         begun.update(new)
-        if new:  # else the row is the rest of a reply that is longer than the window
-            groups.append((row, new))
+        # none are new where the row is the rest of a reply that is longer than the window
+        groups.extend((row, new[start : start + most]) for start in range(0, len(new), most))
     return groups
 
 
@@ -218,11 +274,11 @@ def _stepper(
 ) -> "Stepper":
     if row is None:
         assert isinstance(backbone, PairBackbone)
-        return _PairStepper(backbone, examples, copies, voices)
+        return PairStepper(backbone, examples, copies, voices)
     assert isinstance(backbone, CausalBackbone)
     starts = {target.example: target.position for target in reversed(row.targets)}
     lengths = [starts[number] for number in numbers]
-    return _SharedPrefixStepper(backbone, row.ids, lengths, examples, copies, voices)
+    return SharedPrefixStepper(backbone, row.ids, lengths, examples, copies, voices)
 
 
 def _voice(
@@ -233,7 +289,7 @@ def _voice(
     return voices(context.repeat(copies), [example for example in examples for _ in range(copies)])
 
 
-class _SharedPrefixStepper:
+class SharedPrefixStepper:
     """Decodes several prefixes of one sequence at once, from one pass over it, with one cache.
 
     All rows stay one sequence: a step appends one token for each, and a mask lets row i see its own prefix
@@ -265,9 +321,11 @@ class _SharedPrefixStepper:
         self._said = 0
 
     def first(self) -> Tensor:
+        """Scores of the first position, (B, V)."""
         return self.voice.scores(self._first)
 
     def next(self, tokens: Tensor) -> Tensor:
+        """Scores after `tokens` (B,) were said, (B, V)."""
         own = torch.eye(len(tokens), dtype=torch.bool, device=tokens.device)
         self._visible = torch.cat([self._visible, own], dim=1)
         hidden = torch.zeros(self._visible.shape, device=tokens.device, dtype=self._first.dtype)
@@ -282,8 +340,14 @@ class _SharedPrefixStepper:
         self._said += 1
         return self.voice.scores(output.last_hidden_state[0])
 
+    def keep(self, rows: Tensor) -> None:
+        """Reorder or drop rows: only what each may see changes, the cache stays as it is."""
+        self._visible, self._lengths = self._visible[rows], self._lengths[rows]
+        self.prompts = [self.prompts[row] for row in rows.tolist()]
+        self.voice.keep(rows)
 
-class _PairStepper:
+
+class PairStepper:
     """Decodes a batch of encoder–decoder examples; the contexts are encoded once."""
 
     def __init__(
@@ -307,14 +371,16 @@ class _PairStepper:
         context = backbone.sources(states, batch.source, batch.source_mask, rows)
         self.voice = _voice(backbone, voices, context, examples, copies)
         self._states = BaseModelOutput(last_hidden_state=states.repeat_interleave(copies, dim=0))
-        self._source_mask = batch.source_mask.repeat_interleave(copies, dim=0)
-        self._start = batch.ids[0, 0]
+        self._source_mask: Tensor = batch.source_mask.repeat_interleave(copies, dim=0)
+        self.start = batch.ids[0, 0]
         self._cache: Any = None
 
     def first(self) -> Tensor:
-        return self.next(self._start.expand(len(self.prompts)))
+        """Scores of the first position, (B, V)."""
+        return self.next(self.start.expand(len(self.prompts)))
 
     def next(self, tokens: Tensor) -> Tensor:
+        """Scores after `tokens` (B,) were said, (B, V)."""
         output = self._backbone.model.base_model(
             attention_mask=self._source_mask,
             encoder_outputs=self._states,
@@ -324,6 +390,17 @@ class _PairStepper:
         )
         self._cache = output.past_key_values
         return self.voice.scores(output.last_hidden_state[:, -1])
+
+    def keep(self, rows: Tensor) -> None:
+        """Reorder or drop rows, in the cache too."""
+        if rows.tolist() == list(range(len(self.prompts))):
+            return
+        states: Any = self._states.last_hidden_state
+        self._states = BaseModelOutput(last_hidden_state=states[rows])
+        self._source_mask = self._source_mask[rows]
+        self._cache.reorder_cache(rows)
+        self.prompts = [self.prompts[row] for row in rows.tolist()]
+        self.voice.keep(rows)
 
 
 def _decode(
@@ -337,7 +414,14 @@ def _decode(
     """One reply per row of the stepper."""
     golds = [example.strategy for example in examples for _ in range(decoding.n)]
     strategies, beliefs, scores = _begin(backbone, stepper, golds, decoding, policy, chance[:, 0])
-    said, logprob = _words(backbone, stepper, scores, decoding, chance[:, 1:])
+    if isinstance(decoding, DiverseDecoding):
+        from hearten.lm.diverse import diverse_words  # it stands on this module
+
+        labels = backbone.renderer.labels
+        named = [backbone.renderer.strategy_id(s) for s in strategies if labels is not None and s is not None]
+        said, logprob = diverse_words(backbone, stepper, scores, decoding, named)
+    else:
+        said, logprob = _words(backbone, stepper, scores, decoding, chance[:, 1:])
     tokenizer = backbone.renderer.tokenizer
     return [
         Reply(

@@ -69,6 +69,13 @@ class Row:
     targets: list[Target]
     source: list[int] = field(default_factory=list)
     """What the encoder reads; empty for decoder-only models."""
+    forks: list[tuple[int, int]] = field(default_factory=list)
+    """(start, stop) of alternative replies behind a shared beginning: none of them sees another."""
+
+    def before(self, position: int) -> int:
+        """The place whose hidden state predicts the id at `position`."""
+        starts = [start for start, _ in self.forks]
+        return (starts[0] if position in starts else position) - 1
 
 
 def style_of(tokenizer: "PreTrainedTokenizerFast") -> str:
@@ -216,6 +223,24 @@ class Renderer:
             has_label = self._named(turn.speaker)
             targets.extend(Target(start + i, number, has_label and i == 0) for i in range(len(learned)))
         return Row(ids[: targets[-1].position + 1], targets)
+
+    def forked_row(self, options: Sequence[Example], limit: int) -> Row:
+        """A decoder-only row of alternative replies to one context, which stands in it once.
+
+        Args:
+            options: examples that differ in response and strategy alone.
+            limit: most ids of the context; whole turns are dropped from its start.
+        """
+        ids = self.context(options[0].context, options[0].profile, limit)
+        targets: list[Target] = []
+        forks: list[tuple[int, int]] = []
+        for number, option in enumerate(options):
+            learned, start = self.reply(option.response, option.strategy), len(ids)
+            ids = [*ids, *learned]
+            has_label = self.labels is not None
+            targets.extend(Target(start + i, number, has_label and i == 0) for i in range(len(learned)))
+            forks.append((start, len(ids)))
+        return Row(ids, targets, forks=forks)
 
     def pair_row(self, example: Example, number: int, context_limit: int, reply_limit: int) -> Row:
         """An encoder–decoder row: the last `context_limit` ids of the context, the reply cut to its limit."""

@@ -48,7 +48,7 @@ class Fitting(Config):
 
 
 class Task(Protocol[M]):
-    """What is learned; inherit from it to remember nothing between steps."""
+    """What is learned."""
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, by name."""
@@ -64,15 +64,15 @@ class Task(Protocol[M]):
 
     def observe(self, losses: dict[str, float], step: int) -> dict[str, Any]:
         """Look at the losses of a step just made (`step` are behind); tells what else to log."""
-        return {}
+        ...
 
     def remembered(self) -> dict[str, Any]:
         """What a resumed run must know besides weights and moments: plain numbers."""
-        return {}
+        ...
 
     def remember(self, values: dict[str, Any]) -> None:
         """Take up what `remembered` told."""
-        return
+        ...
 
     def validate(self) -> dict[str, float]:
         """Figures on the validation part; the first one chooses the best state (lower is better)."""
@@ -91,6 +91,21 @@ class Task(Protocol[M]):
         ...
 
 
+class Memoryless:
+    """The part of a task that has nothing to remember between steps."""
+
+    def observe(self, losses: dict[str, float], step: int) -> dict[str, Any]:
+        """Nothing to see."""
+        return {}
+
+    def remembered(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def remember(self, values: dict[str, Any]) -> None:
+        """Nothing to take up."""
+
+
 @dataclass(slots=True)
 class State:
     """Where a run stands; saved beside the weights."""
@@ -105,6 +120,12 @@ class State:
     """What the task remembers between steps."""
 
 
+def linear(done: float, warmup: float) -> float:
+    """Share of the full learning rate: a linear rise over `warmup`, then a linear fall to zero."""
+    rise = 1.0 if warmup <= 0 else min(1.0, (done + 1e-3) / warmup)
+    return rise * max(0.0, (1 - done) / (1 - warmup) if done > warmup else 1.0)
+
+
 def fit(
     task: Task[M],
     steps: Sequence[Sequence[M]],
@@ -114,24 +135,23 @@ def fit(
     per_epoch: float,
     seed: int,
     minutes: float | None = None,
+    pause: float | None = None,
     quiet: bool = False,
-    schedule: Callable[[float, float], float] | None = None,
+    schedule: Callable[[float, float], float] = linear,
 ) -> State:
-    """Train `task` into `run`, going on from its last checkpoint if there is one.
+    """Train `task` into `run`, going on from its last checkpoint if there is one; answers where it stands.
 
     Args:
-        task: freshly built; its trainable parameters are changed in place.
-        steps: every optimiser step's micro-batches, in order; alike whenever the run is started again.
+        task: freshly built; changed in place, and at the end left with the best weights.
+        steps: every optimiser step's micro-batches, in order; alike at every start.
         fitting: how to train.
         run: where metrics, checkpoints and the best weights go.
         per_epoch: how many steps make an epoch.
         seed: of dropout.
         minutes: stop after so long; the learning rate reaches zero then.
+        pause: save and return after so many minutes of this call; the next call goes on.
         quiet: no progress bar.
-        schedule: (share done, warm-up) → share of the learning rate; by default `linear`.
-
-    Returns:
-        The final state; the best weights are back in the task.
+        schedule: (share done, warm-up) → share of the learning rate.
 
     Raises:
         Failure: the loss is not a number, or the disk is full.
@@ -139,27 +159,28 @@ def fit(
     total, every = len(steps), max(1, round(per_epoch / fitting.validations))
     optimizer = make_optimizer(task, fitting)
     state = _resume(task, optimizer, run)
-    started, saved = time.monotonic() - state.seconds, time.monotonic()
-
+    began = saved = time.monotonic()
+    started = began - state.seconds
     before = 100 * done_share(state, total, minutes)
     with Appender(run.metrics) as log, progress("training, %", 100, done=before, quiet=quiet) as bar:
         while (done := done_share(state, total, minutes)) < 1:
             torch.manual_seed(seed * 1_000_003 + state.step)
-            _set_rate(optimizer, fitting.learning_rate * (schedule or linear)(done, fitting.warmup))
+            _set_rate(optimizer, fitting.learning_rate * schedule(done, fitting.warmup))
             record = one_step(task, steps[state.step], optimizer, fitting.clip)
+            state.step, state.seconds = state.step + 1, time.monotonic() - started
 
-            state.step += 1
-            state.seconds = time.monotonic() - started
             record |= task.observe(record["losses"], state.step)
             log.add(_now(state) | {"epoch": state.step / per_epoch} | record)
             gained = done_share(state, total, minutes) - done
             bar.advance(100 * gained, note=f"step {state.step}, loss {record['loss']:.3f}")
-
             if state.step % every == 0 or state.step == total:
                 _validate(task, state, run, log)
             if time.monotonic() - saved > 60 * fitting.checkpoint_minutes:
                 _save(task, optimizer, state, run)
                 saved = time.monotonic()
+            if pause is not None and time.monotonic() - began > 60 * pause and state.step < total:
+                _save(task, optimizer, state, run)
+                return state
         if state.validated < state.step:  # the minutes ended before the steps
             _validate(task, state, run, log)
     _save(task, optimizer, state, run)
@@ -175,12 +196,6 @@ def done_share(state: State, total: int, minutes: float | None) -> float:
     """Share of the run that lies behind: of the steps, or of the minutes if these end first."""
     spent = 0.0 if minutes is None else state.seconds / (60 * minutes)
     return min(1.0, max(state.step / total, spent))
-
-
-def linear(done: float, warmup: float) -> float:
-    """Share of the full learning rate: a linear rise over `warmup`, then a linear fall to zero."""
-    rise = 1.0 if warmup <= 0 else min(1.0, (done + 1e-3) / warmup)
-    return rise * max(0.0, (1 - done) / (1 - warmup) if done > warmup else 1.0)
 
 
 def one_step(

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+import torch
 from torch import Tensor
 
 from hearten.core.records import Example, Reply
@@ -166,6 +167,8 @@ class FusedVoice:
         self._beliefs = believed
         self._shares = None if believed is None else believed.exp()
         self._settled: Thought | None = None
+        self._contexts = [(example.conversation_id, example.index) for example in examples]
+        self._slots: Tensor | None = None  # (K,) places of the rows that go on; None is all of them
 
     def beliefs(self) -> Tensor | None:
         """Log-probabilities of the strategies by the system's own head, (B, K)."""
@@ -182,5 +185,21 @@ class FusedVoice:
         """Vocabulary scores (B, V) of hidden states (B, H)."""
         if self._settled is None:
             self._settled = self._system.settle(self._thought, self._shares)
-        fused = self._system.fuse(hidden[:, None], self._settled, self._shares)[:, 0]
+        if self._slots is None:
+            return self._fused(hidden, self._settled)
+        whole = hidden.new_zeros(len(self._contexts), hidden.shape[-1])
+        whole[self._slots] = hidden
+        return self._fused(whole, self._settled)[self._slots]
+
+    def _fused(self, hidden: Tensor, settled: Thought) -> Tensor:
+        fused = self._system.fuse(hidden[:, None], settled, self._shares)[:, 0]
         return self._system.backbone.logits(fused.to(hidden.dtype))
+
+    def keep(self, rows: Tensor) -> None:
+        """Rows go on in another order: each takes a free place among the replies to its own context."""
+        now = range(len(self._contexts)) if self._slots is None else self._slots.tolist()
+        free: dict[tuple[str, int], list[int]] = {}
+        for place, context in reversed(list(enumerate(self._contexts))):
+            free.setdefault(context, []).append(place)
+        slots = [free[self._contexts[now[row]]].pop() for row in rows.tolist()]
+        self._slots = torch.tensor(slots, device=rows.device)

@@ -151,6 +151,23 @@ class System(nn.Module, ABC):
     ) -> list[list[Reply]]:
         """`decoding.n` replies to each example."""
 
+    def score(self, batch: Batch) -> Tensor:
+        """Log P of every target of `batch` as decoding would have it, (N,); differentiable.
+
+        A strategy is scored among the strategies, a word among all that is no strategy. With the rows of
+        `Backbone.options` these are a context's candidates; `batch.example_of` says which target is whose.
+        """
+        logits, ids = self.backbone.logits(self.backbone.hidden(batch)), self.backbone.strategy_ids
+        found = torch.zeros(len(logits), device=logits.device)
+        found[~batch.is_strategy] = -reply_loss(logits, batch, ids)
+        if batch.is_strategy.any():
+            gold = batch.target_ids[batch.is_strategy]
+            beliefs = logits[batch.is_strategy][:, ids].float().log_softmax(-1)
+            found[batch.is_strategy] = beliefs.gather(-1, (gold[:, None] == ids).int().argmax(-1)[:, None])[
+                :, 0
+            ]
+        return found
+
     @torch.no_grad()
     def measure(
         self, rows: Sequence[Row], examples: Sequence[Example], micro_tokens: int = 2048

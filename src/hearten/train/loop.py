@@ -17,7 +17,7 @@ from hearten.core.records import Example
 from hearten.core.runfolder import RunFolder
 from hearten.lm.backbone import autocast
 from hearten.lm.render import Row
-from hearten.models.fitting import State, Task, fit
+from hearten.models.fitting import State, fit
 from hearten.models.system import System, validation
 from hearten.train.loader import Step, epoch
 from hearten.train.recipe import Training
@@ -31,7 +31,7 @@ class Material:
     valid: tuple[Example, ...]
 
 
-class SystemTask(Task[list[Row]]):
+class SystemTask:
     """What `models.fitting.fit` asks of whatever learns, answered for a system.
 
     Args:

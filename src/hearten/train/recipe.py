@@ -41,6 +41,8 @@ class Paper(Config):
     table: str
     """Paper and table, such as `ESConv Table 4`."""
     row: str
+    line: int = 0
+    """Its place in the table, from 1."""
     figures: dict[str, float] = Field(default_factory=dict)
     """Our name of a metric → the printed number, shares times 100 as papers print them."""
     protocol_notes: str = ""
@@ -49,6 +51,8 @@ class Paper(Config):
     """Which family of text metrics the paper used."""
     trained_on: str = "esconv"
     tested_on: str = "esconv"
+    measure: Literal["text", "toxicity"] = "text"
+    """`toxicity` scores the replies for harm (ExTES Table 7); without a `system`, the whole corpus."""
 
 
 class Recipe(Config):

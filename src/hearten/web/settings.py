@@ -22,6 +22,12 @@ class Settings(Config):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     database: str = "sqlite:///hearten.sqlite"
     studies: tuple[Path, ...] = ()
+    corpora: tuple[Path, ...] = ()
+    """Folders of grown corpora that people review."""
+    reviewers: Annotated[int, Field(ge=1, le=9)] = 1
+    """How many people decide about each conversation of such a corpus."""
+    quality: tuple[Path, ...] = ()
+    """Quality studies: people rate conversations whose origin is hidden."""
     secure: bool = False
     """True behind HTTPS: cookies are then sent over it only."""
     trust_proxy: bool = False
