@@ -29,7 +29,7 @@ EVERYWHERE = pytest.mark.parametrize(("name", "tiny"), PAIRS, indirect=["tiny"])
 CHOOSING = pytest.mark.parametrize(
     ("name", "tiny"), [pair for pair in PAIRS if SYSTEMS[pair[0]].uses_strategies], indirect=["tiny"]
 )
-SHORT = Decoding(max_tokens=5, min_tokens=2)
+SHORT = Decoding(max_tokens=3, min_tokens=2)
 
 pytestmark = pytest.mark.usefixtures("exact", "encoder")
 
@@ -120,19 +120,18 @@ def test_two_steps_a_save_and_a_load(tmp_path, name, tiny, annotated_turns):
     again = built(name, tiny, annotated_turns)
     again.load(tmp_path)
     same(measured(system, examples), measured(again, examples))
-    replies = again.generate(examples[:3], SHORT.model_copy(update={"n": 2}), StrategyPolicy(kind="argmax"))
-    assert replies == system.generate(
-        examples[:3], SHORT.model_copy(update={"n": 2}), StrategyPolicy(kind="argmax")
-    )
-    assert [len(each) for each in replies] == [2, 2, 2]
+    twice, policy = SHORT.model_copy(update={"n": 2}), StrategyPolicy(kind="argmax")
+    replies = again.generate(examples[:2], twice, policy)
+    assert replies == system.generate(examples[:2], twice, policy)
+    assert [len(each) for each in replies] == [2, 2]
     assert all((one.strategy is not None) == system.uses_strategies for each in replies for one in each)
 
 
 @CHOOSING
 def test_policies_choose(name, tiny, annotated_turns):
     system = prepared(name, tiny, annotated_turns[:6])
-    examples = annotated_turns[:6]
-    for kind in ("gold", "argmax", "sampled"):
+    examples = annotated_turns[:4]
+    for kind in ("gold", "argmax"):
         replies = system.generate(examples, SHORT, StrategyPolicy(kind=kind))
         if kind == "gold":
             assert [reply.strategy for (reply,) in replies] == [one.strategy for one in examples]
@@ -143,9 +142,10 @@ def test_policies_choose(name, tiny, annotated_turns):
             assert [reply.strategy.name for (reply,) in replies] == best
 
 
-@EVERYWHERE
+@pytest.mark.parametrize("tiny", ["llama"], indirect=True)
+@EVERY
 def test_beliefs_are_the_same_measured_and_spoken(name, tiny, annotated_turns):
-    examples = annotated_turns[:5]
+    examples = annotated_turns[:3]
     system = prepared(name, tiny, examples)
     likelihoods = measured(system, examples)
     for example, (reply,) in zip(examples, system.generate(examples, SHORT, StrategyPolicy()), strict=True):

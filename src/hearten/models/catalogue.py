@@ -2,7 +2,7 @@
 
 Most names are a class in `models/systems`. Some are another system decoded differently: Oracle and Random are
 Joint under another policy (Liu et al. 2021, section 6.2). `prompted` is trained by nobody here: a chat
-model asked in words (`models/supporters.py`).
+model asked in words (`models/supporters.py`). `planner` has a training of its own (`models/planner`).
 """
 
 from dataclasses import dataclass
@@ -35,6 +35,16 @@ PROMPTED = Paper(
     decoding={},
 )
 
+PLANNER = Paper(
+    citation="hearten",
+    title="A strategy policy of our own, for any system",
+    backbone="sentence encoder",
+    training={},
+    decoding={},
+)
+UNTRAINED = (PROMPTED.backbone, PLANNER.backbone)
+"""What stands in place of a backbone's name where `hearten train` has nothing to load."""
+
 VARIANTS = {
     "oracle": Entry("oracle", "joint", "gold", ESCONV, frozenset(), "Joint, gold strategy"),
     "random": Entry("random", "joint", "random", ESCONV, frozenset(), "Joint, strategy by chance"),
@@ -46,6 +56,7 @@ VARIANTS = {
         frozenset(),
         "chat MODEL or few-shot:N:MODEL",
     ),
+    "planner": Entry("planner", None, "", PLANNER, frozenset(), "planner train"),
 }
 
 CATALOGUE: dict[str, Entry] = {

@@ -80,11 +80,11 @@ def listing() -> list[dict[str, Any]]:
     """What `hearten systems` prints, one record a system."""
     from hearten.core.errors import HeartenError
     from hearten.lm.backbone import model_folder
-    from hearten.models.catalogue import CATALOGUE
+    from hearten.models.catalogue import CATALOGUE, UNTRAINED
 
     def here(backbone: str) -> bool:
         try:
-            return backbone in ("scratch", "any chat model") or bool(model_folder(backbone))
+            return backbone in ("scratch", *UNTRAINED) or bool(model_folder(backbone))
         except HeartenError:
             return False
 
