@@ -250,6 +250,7 @@ class Checker:
     def __init__(self, bounds: Bounds, scorer: Scorer | None) -> None:
         for name in bounds.switched_off:
             lookup(dict.fromkeys(NAMES), name, "check")
+        _crisis("."), output.inspect(".")  # compile their patterns once, before threads would each do it
         self._bounds, self._scorer = bounds, scorer
 
     def of_reading(self, reading: Reading, scenario: str) -> Iterator[Check]:
