@@ -14,7 +14,7 @@ from hearten.augment.growing import tidy, wrong_turn
 from hearten.augment.plan import Limits, Plan, Prices, apportion, load_plan, table_1, write_plan
 from hearten.augment.records import CorpusFolder, Request
 from hearten.augment.run import Nursery, alone
-from hearten.core.chat import Answer, Refused, Unavailable
+from hearten.core.chat import Answer, Piece, Refused, Unavailable
 from hearten.core.conversation import Conversation, Role
 from hearten.core.errors import Failure, UsageError
 from hearten.core.jsonl import read_records
@@ -250,6 +250,31 @@ def test_the_cost_limit_is_never_passed_and_can_be_raised(whole, tmp_path):
     found = grow(tmp_path, rich)
     assert found.account["cost"] == pytest.approx(0.025 * found.account["answered"])
     assert [row["id"] for _, row in corpus(tmp_path)] == [row["id"] for _, row in corpus(folder)]
+
+
+class InPieces:
+    """A model on this machine that counts, as the engine does."""
+
+    name = "in-pieces"
+
+    def pieces(self, messages, *, sampling=None):
+        text = made_up.respond(messages[0].content, sampling.seed, SEEDS)
+        yield Piece(text=text[:50])
+        yield Piece(text=text[50:], finish="stop", read=700, written=300)
+
+    def complete(self, messages, *, sampling=None, n=1):
+        raise AssertionError("its pieces are counted")
+
+    def stream(self, messages, *, sampling=None):
+        raise AssertionError("its pieces are counted")
+
+
+def test_a_model_that_counts_is_believed(tmp_path):
+    grow(tmp_path, small(), InPieces(), limit=2)
+    lines = [line for line in ledger(tmp_path) if line.status == "answered"]
+    assert {(line.prompt_tokens, line.completion_tokens, line.estimated, line.finish) for line in lines} == {
+        (700, 300, False, "stop")
+    }
 
 
 def test_requests_keep_their_pace():

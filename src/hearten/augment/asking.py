@@ -11,7 +11,7 @@ It knows models, time and money, but nothing of conversations.
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import NamedTuple
@@ -19,7 +19,17 @@ from typing import NamedTuple
 from hearten.augment.ledger import Ledger, slot_of
 from hearten.augment.plan import Limits, Prices
 from hearten.augment.records import Request
-from hearten.core.chat import Answer, ChatModel, CountingChat, Message, Refused, Sampling, Unavailable
+from hearten.core.chat import (
+    Answer,
+    ChatModel,
+    CountingChat,
+    CountingModel,
+    Message,
+    Piece,
+    Refused,
+    Sampling,
+    Unavailable,
+)
 from hearten.core.errors import Failure
 from hearten.core.runfolder import now
 
@@ -189,6 +199,8 @@ class Asker:
     def _answer(self, wanted: Wanted) -> Answer:
         if isinstance(self.model, CountingChat):
             return self.model.answer(wanted.messages, sampling=wanted.sampling, stream=self._stream)
+        if isinstance(self.model, CountingModel):
+            return _gathered(self.model.pieces(wanted.messages, sampling=wanted.sampling))
         return Answer(text=self.model.complete(wanted.messages, sampling=wanted.sampling)[0])
 
     def _counted(self, wanted: Wanted, answer: Answer) -> dict[str, object]:
@@ -213,6 +225,16 @@ class Asker:
             prompt=wanted.prompt,
             cost=most,
         )
+
+
+def _gathered(pieces: Iterable[Piece]) -> Answer:
+    """The reply that pieces make; the last one counts."""
+    made = list(pieces)
+    last = made[-1] if made else Piece(text="")
+    text = "".join(piece.text for piece in made).strip()
+    return Answer(
+        text=text, finish=last.finish or None, prompt_tokens=last.read, completion_tokens=last.written
+    )
 
 
 def tokens_of(messages: Sequence[Message]) -> int:

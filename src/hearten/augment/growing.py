@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from hearten.augment.asking import Asker, Wanted, seed_of
 from hearten.augment.checks import BOILERPLATE, SELF
 from hearten.augment.plan import Plan
-from hearten.augment.prompting import built_in, built_in_table, once_more, prompt_mark, whole_conversation
+from hearten.augment.prompting import built_in, built_in_table, once_more, whole_conversation
 from hearten.augment.reading import Reading, complaints, read
 from hearten.augment.records import Provenance, Request
 from hearten.core.chat import Author, Message, Sampling
@@ -72,12 +72,12 @@ class Harvest:
             return None
         return self.reading.conversation(f"grown-{self.slot.id}", self.slot.scenario)
 
-    def provenance(self, plan: Plan) -> Provenance:
-        """Where it comes from."""
+    def provenance(self, plan: Plan, mark: str) -> Provenance:
+        """Where it comes from; `mark` is the prompt's."""
         return Provenance(
             model=" and ".join(dict.fromkeys(line.model for line in self.lines)),
             mode=plan.mode,
-            prompt=f"{plan.prompt if plan.mode == 'conversation' else 'turns'}@{prompt_mark(plan)}",
+            prompt=f"{plan.prompt if plan.mode == 'conversation' else 'turns'}@{mark}",
             scenario=self.slot.scenario,
             exemplars=tuple(one.id for one in self.slot.exemplars),
             round=self.slot.round,
@@ -97,6 +97,8 @@ class Grower:
     seeker: Asker
     examples: Mapping[str, list[tuple[str, str]]]
     """Strategy → exchanges in which a supporter used it."""
+    mark: str
+    """Of the prompt's texts, as they were when the run began."""
 
     def grow(self, slot: Slot) -> Harvest:
         """One conversation.
@@ -188,9 +190,7 @@ class Grower:
         identifier = f"{slot.id}.{step}"
         seeded = sampling.model_copy(update={"seed": seed_of(self.plan.seed, identifier)})
         exemplars = tuple(one.id for one in slot.exemplars)
-        return asker.ask(
-            Wanted(identifier, messages, seeded, slot.scenario, exemplars, prompt_mark(self.plan))
-        )
+        return asker.ask(Wanted(identifier, messages, seeded, slot.scenario, exemplars, self.mark))
 
 
 def _usable(reading: Reading) -> tuple[bool, int, int]:

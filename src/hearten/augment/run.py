@@ -25,6 +25,7 @@ from hearten.augment.checks import Checker, local_scorer
 from hearten.augment.growing import Grower, Harvest, Slot, by_strategy
 from hearten.augment.ledger import Ledger
 from hearten.augment.plan import Plan, apportion, load_plan, write_plan
+from hearten.augment.prompting import prompt_mark
 from hearten.augment.records import Check, CorpusFolder, Grown
 from hearten.augment.resemblance import Index
 from hearten.core.chat import ChatModel
@@ -90,7 +91,7 @@ class Nursery:
         self, folder: CorpusFolder, plan: Plan, open_model: OpenModel, *, quiet: bool = False
     ) -> None:
         self.folder, self.plan, self._quiet = folder, plan, quiet
-        self._seeds = seeds_of(plan)
+        self._seeds, self._mark = seeds_of(plan), prompt_mark(plan)
         self._stop = threading.Event()
         self._trouble: BaseException | None = None
         """What first went wrong in a thread."""
@@ -184,7 +185,7 @@ class Nursery:
 
         supporter = asker(self.plan.model)
         seeker = asker(self.plan.seeker) if self.plan.seeker else supporter
-        return Grower(self.plan, supporter, seeker, by_strategy(self._seeds))
+        return Grower(self.plan, supporter, seeker, by_strategy(self._seeds), self._mark)
 
     # --- planning -----------------------------------------------------------------------------------------
 
@@ -312,7 +313,7 @@ class Nursery:
             id=one.harvest.slot.id,
             conversation=one.conversation,
             raw=None if one.conversation else one.harvest.raw or None,
-            provenance=one.harvest.provenance(self.plan),
+            provenance=one.harvest.provenance(self.plan, self._mark),
             checks=tuple(checks),
         )
         (self._accepted if accepted else self._rejected).add(record)
