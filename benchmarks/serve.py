@@ -186,7 +186,7 @@ def by_transformers(model: object, renderer: Renderer, asks: list[str], tokens: 
 
 
 def scripts(number: int, turns: int) -> list[list[str]]:
-    """What `number` seekers say, from the project's own conversations: none that the care path would answer."""
+    """What `number` seekers say: from the seed conversations, but for what the care path would answer."""
     from hearten.core.conversation import Role
     from hearten.safety.notice import asks
     from hearten.safety.screen import screen
