@@ -186,15 +186,20 @@ def by_transformers(model: object, renderer: Renderer, asks: list[str], tokens: 
 
 
 def scripts(number: int, turns: int) -> list[list[str]]:
-    """What `number` seekers say, from the project's own conversations."""
+    """What `number` seekers say: from the seed conversations, but for what the care path would answer."""
     from hearten.core.conversation import Role
+    from hearten.safety.notice import asks
+    from hearten.safety.screen import screen
 
     found = []
     for talk in seed_conversations():
-        said = [turn.text for turn in talk.turns if turn.speaker is Role.SEEKER]
-        if len(said) >= turns:
-            found.append(said[:turns])
-    return found[:number]
+        said = [turn.text for turn in talk.turns if turn.speaker is Role.SEEKER][:turns]
+        calm = not any(finding.crisis for finding in screen(said)) and not any(map(asks, said))
+        if len(said) == turns and calm:
+            found.append(said)
+        if len(found) == number:
+            return found
+    raise SystemExit(f"only {len(found)} calm conversations of {turns} turns")
 
 
 def with_strategies() -> tuple[object, Renderer]:

@@ -62,7 +62,10 @@ def test_the_nearest_events_vote():
     # similarities 0.8 and 0.6 → weights 0.64 and 0.36; of the first, half wrote "sad" and half "none"
     events = {
         "PersonX loses a job": {"xReact": Counter({"sad": 1, "none": 1})},
-        "PersonX misses a bus": {"xReact": Counter({"late": 3, "sad": 1})},
+        "PersonX misses a bus": {
+            "xReact": Counter({"late": 3, "sad": 1}),
+            "xIntent": Counter(["nan", "x's bus"]),
+        },
     }
     found = commonsense.EventCommonsense(events)._vote(np.array([0.8, 0.6], dtype=np.float32))
     # sad: 0.64 / 2 + 0.36 / 4 = 0.41; late: 0.36 · 3 / 4 = 0.27; none is never said

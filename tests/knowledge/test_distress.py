@@ -70,6 +70,23 @@ def test_an_archive_is_read_like_its_folder(folder, tmp_path_factory):
     assert distress.read_graph(archive) == distress.read_graph(folder)
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("I want to end it all", False),
+        ("Is there a painless way?", False),
+        ("thinking of suicide again", False),
+        ("I hurt myself", False),
+        ("My cat died and I miss her", True),
+        ("My boss is hurting the team", True),
+    ],
+)
+def test_crises_are_left_out(folder, text, kept):
+    file = folder / "nodes" / "expectations.txt"
+    file.write_text(json.dumps({"nodes": [*NODES["expectations"], {"id": "i9", "label": text, "value": 1}]}))
+    assert ("i9" in distress.read_graph(folder).texts) == kept
+
+
 def test_half_a_graph_is_refused(folder):
     (folder / "nodes" / "expectations.txt").unlink()
     with pytest.raises(Failure, match="expectations"):

@@ -10,6 +10,8 @@ from hearten.cli import main
 from hearten.core.jsonl import read_records, write_records
 from hearten.core.records import Prediction
 from hearten.models.planner import features
+from hearten.models.planner.network import NetworkConfig
+from hearten.models.planner.planner import PlannerConfig
 
 
 def made_up(texts, layers=(6,), **_):
@@ -46,6 +48,15 @@ def test_a_run_folder_says_what_was_trained(trained, capsys):
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 1
     assert run("planner", "train", "--data", str(data), "--out", str(out)) == 2
     assert "already holds a run" in capsys.readouterr().err
+
+
+def test_it_is_also_a_system_to_train(trained, tmp_path, monkeypatch):
+    data, _ = trained
+    small = PlannerConfig(members=1, epochs=1, network=NetworkConfig(inner=8, last=8, structure=8))
+    monkeypatch.setattr("hearten.models.planner.planner.PlannerConfig", lambda: small)
+    words = ["train", "--system", "planner", "--data", str(data), "--out", str(tmp_path / "other"), "--quiet"]
+    assert run(*words) == 0
+    assert (tmp_path / "other" / "model" / "planner.safetensors").is_file()
 
 
 @pytest.mark.parametrize(("history", "point"), [("gold", "accuracy"), ("own", "macro-f1")])

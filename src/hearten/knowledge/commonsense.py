@@ -44,7 +44,9 @@ BATCH = 16
 NEIGHBOURS = 8
 """Events of Event2Mind that lend their phrases to one text."""
 PHRASES = 5
-EMPTY = frozenset({"", "none", "n/a", "nothing"})
+EMPTY = frozenset({"", "none", "n/a", "nan", "nothing"})
+ABOUT_NAMES = re.compile(r"\bperson ?[xyz]\b|\b[xyz]'s\b", re.I)
+"""Phrases that speak of PersonX by name cannot be lent to another text."""
 EVENT_COLUMNS = {"Xintent": "xIntent", "Xemotion": "xReact", "Otheremotion": "oReact"}
 """Event2Mind's columns and the ATOMIC relations that grew out of them."""
 
@@ -182,7 +184,7 @@ class EventCommonsense:
                 for phrase, count in said.items():
                     votes[relation][phrase] += weight * count / total
         return {
-            relation: [phrase for phrase, _ in count.most_common() if phrase not in EMPTY][:PHRASES]
+            relation: phrases([said for said, _ in count.most_common() if not ABOUT_NAMES.search(said)])
             for relation, count in votes.items()
         }
 

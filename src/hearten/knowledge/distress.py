@@ -5,13 +5,18 @@ user has it and nothing of it ships. Its nodes are stressors (with a story), exp
 states and responses (the released snapshot lacks the responses' texts); its edges are weighted. KEMI
 writes the retrieved case behind a seeker's words.
 
+Nodes that speak of suicide or self-harm are left out when the graph is read: some of them ask for a
+method, and nothing that asks for one may come near a reply. That takes what the graph knows of such
+crises with it; they are the safety chain's, not a retrieval's.
+
 `DistressGraph.find` scores a path stressor – expectation by the sum of the cosines of a text with its
 nodes, over the stressors nearest to the text, and answers the best path with its commonest affective
-states and responses. The graph quotes people in deep distress, some of them about suicide: it is meant
-for a model's input, never to be shown.
+states and responses. The graph quotes people in deep distress: it is meant for a model's input, never to
+be shown.
 """
 
 import json
+import re
 import tarfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -28,8 +33,19 @@ from hearten.knowledge.emotion import Floats
 from hearten.knowledge.vectors import kept_vectors
 from hearten.lm.embed import LAYERS
 
+CRISIS = re.compile(
+    r"\bsuicid|\bkms\b|\bkill|self[- ]?harm|\boverdos|\bpainless|\bnoose|\bmethods?\b|\bcommit\b|\bunaliv"
+    r"|\b(?:hang|drown|shoot|starv|poison|cutt?|harm|hurt|end)(?:ing|e|s)? (?:my|your|one|him|her|them)sel"
+    r"|\bend(?:ing)? (?:it all|it\b|my life|your life|things|everything)|\b(?:die|dying|lethal|bullet)\b"
+    r"|\b(?:wish\w*|better off|rather be|want\w* to be) .{0,20}\bdead\b|\bstay\w* alive|\bbleed|\bwrists?\b"
+    r"|\b(?:pills|razor|blades?|gun|rope|cutting)\b|\bjump\w* (?:off|from|in front)|\bdisappear|\bexist\b",
+    re.I,
+)
+"""Wide on purpose: a node too many left out costs little."""
 NEAR = 16
 """Stressors whose paths are scored."""
+HEAD = 300
+"""Letters of a node's text that its vector is made of: a story's title and first sentences."""
 LIMIT = 3
 """Expectations, affective states and responses kept of the chosen path."""
 NODES = {"t": "stressors", "i": "expectations", "e": "affective_states", "r": "responses"}
@@ -67,7 +83,9 @@ def read_graph(archive: Path) -> Graph:
     texts: dict[str, str] = {}
     for kind in NODES.values():
         for node in files.get(f"nodes/{kind}", {}).get("nodes", ()):
-            texts[node["id"]] = str(node.get("story") or node["label"]).strip(" |\n")
+            text = str(node.get("story") or node["label"]).strip(" |\n")
+            if not CRISIS.search(f"{node['label']} {text}"):
+                texts[node["id"]] = text
     if not any(name.startswith("t") for name in texts) or not any(name.startswith("i") for name in texts):
         raise Failure("no stressors or expectations in this graph", where=str(archive))
     near: dict[str, list[tuple[str, float]]] = defaultdict(list)
@@ -156,7 +174,9 @@ def open_distress(place: Path | None = None) -> DistressGraph:
         )
     graph = read_graph(archive)
     stressors, expectations = (
-        kept_vectors(f"heal-{NODES[kind]}", [graph.texts[name] for name in graph.of_kind(kind)], (LAYERS,))
+        kept_vectors(
+            f"heal-{NODES[kind]}", [graph.texts[name][:HEAD] for name in graph.of_kind(kind)], (LAYERS,)
+        )
         for kind in ("t", "i")
     )
     return DistressGraph(graph, stressors, expectations)

@@ -161,18 +161,15 @@ class EngineSupporter:
 
 
 def grown(start: Reply, pieces: Iterable[Piece]) -> Iterator[Reply]:
-    """Replies of growing text; the last one knows what was read and written and why it ended."""
-    text = ""
-    for piece in pieces:
+    """Replies of growing text, each with what was written so far (a piece is a token, nearly always): a reply
+    that is cut off is counted too. The last one knows exactly, and what was read and why it ended.
+    """
+    text, known = "", start.details or {}
+    for written, piece in enumerate(pieces, 1):
         text += piece.text
-        reply = start.model_copy(update={"text": text.strip()})
-        if not piece.finish:
-            yield reply
-            continue
-        tokens = {"prompt": piece.read, "cached": piece.cached, "completion": piece.written}
-        yield reply.model_copy(
-            update={"details": {**(start.details or {}), "tokens": tokens, "finish": piece.finish}}
-        )
+        tokens = {"completion": piece.written or written, "prompt": piece.read, "cached": piece.cached}
+        end = {"finish": piece.finish} if piece.finish else {}
+        yield start.model_copy(update={"text": text.strip(), "details": {**known, "tokens": tokens, **end}})
 
 
 class SystemSupporter:

@@ -9,11 +9,14 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from hearten.core.errors import Failure
+
+if TYPE_CHECKING:
+    from hearten.safety.measure import Measured
 
 CHUNK = 1 << 18
 """Bytes read at most at once from standard input."""
@@ -73,7 +76,7 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing")] = False,
 ) -> None:
     """Fit the crisis classifier on `sentences/train`; the same sentences and seed give the same weights."""
-    import numpy as np
+    from safetensors.numpy import save
 
     from hearten.core.jsonl import replacing
     from hearten.safety.classifier import WEIGHTS, Settings, fingerprint, fit, sentences
@@ -82,39 +85,53 @@ def train(
     weights, figures = fit(rows, Settings(seed=seed))
     path = out or Path(__file__).with_name(WEIGHTS)
     with replacing(path, "wb") as stream:
-        np.savez_compressed(stream, **weights)  # type: ignore[arg-type]  # numpy's stub wants a flag among the arrays
+        stream.write(save(weights))
     if not quiet:
         shares = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
-        print(f"{len(rows)} sentences ({fingerprint(rows)}); left-out folds: {shares}")
+        print(f"{len(rows)} sentences ({fingerprint(rows)}); left out, one at a time: {shares}")
         print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB); next: hearten safety evaluate")
 
 
 def evaluate(
+    part: Annotated[
+        str, typer.Option(help="which sentences: kept (never trained on, never tuned on) or test")
+    ] = "kept",
     as_json: Annotated[bool, typer.Option("--json", help="print the whole table as JSON")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="fail under 0.95 recall or over 5% false alarms")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="also write the table as JSON to this file")] = None,
 ) -> None:
-    """Recall and false alarms of the screen on its own test sentences, by kind."""
+    """Recall and false alarms of the screen on its own test sentences, by kind, with 95% intervals."""
     from hearten.core.jsonl import write_json
+    from hearten.core.registry import lookup
     from hearten.safety.classifier import sentences
     from hearten.safety.measure import measure
 
-    measured = measure(sentences("test"))
+    measured = measure(sentences(lookup({"kept": "kept", "test": "test"}, part, "part")))
     if out:
         write_json(out, measured.model_dump())
     if as_json:
         print(measured.model_dump_json(indent=2))
     else:
-        for row in measured.kinds:
-            print(f"  {row.kind:<18} {row.called_crisis:>3} of {row.sentences:>3} called crisis")
-        print(
-            f"recall {measured.recall:.3f} of {measured.crisis}, "
-            f"false alarms {measured.false_alarms:.3f} of {measured.benign}"
-        )
+        _table(measured)
         print(f"{f'wrote {out}; ' if out else ''}next: hearten safety suite")
     if strict and (measured.recall < 0.95 or measured.false_alarms > 0.05):
         raise Failure(
             "the crisis screen is below its promise", fix="see `wrong` in --json, then add training sentences"
         )
+
+
+def _table(measured: "Measured") -> None:
+    for row in measured.kinds:
+        low, high = row.interval
+        share = row.called_crisis / row.sentences
+        print(
+            f"  {row.kind:<18} {row.called_crisis:>3} of {row.sentences:>3} called crisis"
+            f"  {share:.3f} [{low:.3f}, {high:.3f}]"
+        )
+    for name, share, (low, high), of in (
+        ("recall", measured.recall, measured.recall_interval, measured.crisis),
+        ("false alarms", measured.false_alarms, measured.false_alarms_interval, measured.benign),
+    ):
+        print(f"{name} {share:.3f} [{low:.3f}, {high:.3f}] of {of}")

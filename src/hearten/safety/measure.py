@@ -1,4 +1,7 @@
-"""How well the input screen does on its own test sentences: recall of crisis and false alarms, by kind."""
+"""How well the input screen does on labelled sentences: recall of crisis and false alarms, by kind.
+
+Every share comes with its 95% interval (Wilson's), because a kind with nine sentences says little.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,13 +17,17 @@ class KindCount(Record):
     kind: str
     sentences: int
     called_crisis: int
+    interval: tuple[float, float]
+    """Where the share called crisis lies, with 95% confidence."""
 
 
 class Measured(Record):
     """The whole table; the two shares are the ones the project promises."""
 
     recall: float
+    recall_interval: tuple[float, float]
     false_alarms: float
+    false_alarms_interval: tuple[float, float]
     crisis: int
     benign: int
     kinds: tuple[KindCount, ...]
@@ -38,13 +45,31 @@ def measure(rows: Sequence[Sentence], ask: Callable[[Sequence[str]], list[Findin
     benign = len(rows) - crisis
     return Measured(
         recall=found / max(1, crisis),
+        recall_interval=interval(found, crisis),
         false_alarms=(sum(called) - found) / max(1, benign),
+        false_alarms_interval=interval(sum(called) - found, benign),
         crisis=crisis,
         benign=benign,
         kinds=tuple(
-            KindCount(kind=kind, sentences=total[kind], called_crisis=alarms[kind]) for kind in sorted(total)
+            KindCount(
+                kind=kind,
+                sentences=total[kind],
+                called_crisis=alarms[kind],
+                interval=interval(alarms[kind], total[kind]),
+            )
+            for kind in sorted(total)
         ),
         wrong=tuple(
             f"{row.kind}: {row.text}" for row, says in zip(rows, called, strict=True) if row.crisis != says
         ),
     )
+
+
+def interval(hits: int, of: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share; (0, 1) where nothing was counted."""
+    if not of:
+        return 0.0, 1.0
+    from scipy.stats import binomtest
+
+    bounds = binomtest(hits, of).proportion_ci(method="wilson")
+    return round(float(bounds.low), 4), round(float(bounds.high), 4)

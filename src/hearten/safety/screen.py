@@ -96,7 +96,7 @@ def _nearest(texts: list[str], learned: Classifier) -> Iterator[tuple[float, str
     whole = [read(parts[0]).contexts for parts in cut for _ in parts]
     readings = [_within(read(piece), contexts) for piece, contexts in zip(flat, whole, strict=True)]
     points = learned.project(vectors(flat))
-    logits, kinds = learned.logits(points, readings), learned.kinds(points)
+    logits, kinds = learned.logits(flat, points, readings), learned.kinds(points)
     ends = list(accumulate(len(parts) for parts in cut))
     for start, end in zip([0, *ends], ends, strict=False):
         scores = logits[start:end].copy()

@@ -39,6 +39,11 @@ def train(
 
     if data is None:
         raise UsageError("no corpus", fix="--data conversations.jsonl (hearten data convert makes one)")
+    if system == "planner":  # no language model and no recipe: it has its own door
+        from hearten.train import planner
+
+        planner.train(data, out or Path("runs/planner"), seed=seed, limit=limit, quiet=quiet)
+        return
     chosen: Path | Recipe
     if system is not None and recipe is None:
         chosen, name = default_recipe(system, backbone=backbone, seed=seed), system
