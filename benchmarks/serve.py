@@ -186,7 +186,7 @@ def by_transformers(model: object, renderer: Renderer, asks: list[str], tokens: 
 
 
 def scripts(number: int, turns: int) -> list[list[str]]:
-    """What `number` seekers say, from the project's own conversations: none that the care path would answer."""
+    """What `number` seekers say, from the project's own conversations; none that the care path answers."""
     from hearten.core.conversation import Role
     from hearten.safety.notice import asks
     from hearten.safety.screen import screen
@@ -199,7 +199,7 @@ def scripts(number: int, turns: int) -> list[list[str]]:
             found.append(said)
         if len(found) == number:
             return found
-    raise SystemExit(f"only {len(found)} calm conversations of {turns} turns")
+    return [found[place % len(found)] for place in range(number)]
 
 
 def with_strategies() -> tuple[object, Renderer]:
