@@ -146,8 +146,13 @@ def test_disguises_do_not_hide_what_is_meant():
 @pytest.mark.parametrize("part", ["kept", "test"])
 def test_the_promise_on_the_projects_own_test_sentences(part):
     measured = measure(sentences(part))
-    assert measured.recall >= 0.95, measured.wrong
-    assert measured.false_alarms <= 0.05, measured.wrong
+    assert measured.recall >= 0.95, measured.crisis
+    assert measured.false_alarms <= FALSE_ALARMS_HELD, measured.benign
+
+
+FALSE_ALARMS_HELD = 0.06
+"""A little over what docs/cards/crisis-screen.md reports, for other processors' rounding. The wrong answers
+are not printed: nobody should tune on the kept part."""
 
 
 def test_every_share_comes_with_its_interval():

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hearten.lm.arrays import unpack
 from hearten.lm.embed import embed
 from hearten.safety.grams import matrix, sums
 from hearten.safety.normal import normalise
@@ -137,9 +138,7 @@ def classifier() -> Classifier | None:
     path = files("hearten.safety") / WEIGHTS
     if not path.is_file():
         return None
-    from safetensors.numpy import load
-
-    return Classifier(load(path.read_bytes()))
+    return Classifier(unpack(path.read_bytes()))
 
 
 def features(readings: Sequence[Reading]) -> Floats:

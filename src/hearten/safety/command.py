@@ -76,16 +76,15 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing")] = False,
 ) -> None:
     """Fit the crisis classifier on `sentences/train`; the same sentences and seed give the same weights."""
-    from safetensors.numpy import save
-
     from hearten.core.jsonl import replacing
+    from hearten.lm.arrays import pack
     from hearten.safety.classifier import WEIGHTS, Settings, fingerprint, fit, sentences
 
     rows = sentences("train")
     weights, figures = fit(rows, Settings(seed=seed))
     path = out or Path(__file__).with_name(WEIGHTS)
     with replacing(path, "wb") as stream:
-        stream.write(save(weights))
+        stream.write(pack(weights))
     if not quiet:
         shares = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
         print(f"{len(rows)} sentences ({fingerprint(rows)}); left out, one at a time: {shares}")
