@@ -56,9 +56,10 @@ REPLIES = (
 )
 
 
-def clock(work: Callable[[], object], repeats: int) -> float:
-    """Median seconds of `work`, after one round that is not counted."""
-    work()
+def clock(work: Callable[[], object], repeats: int, *, warm: bool = True) -> float:
+    """Median seconds of `work`, after one round that is not counted (`warm`)."""
+    if warm:
+        work()
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -91,7 +92,7 @@ def rating(name: str, repeats: int) -> None:
             )
 
     ours = clock(lambda: rater.rate(example.context, REPLIES), repeats)
-    peer = clock(plainly, 1)
+    peer = clock(plainly, 1, warm=False)  # ours has warmed the model already
     verdict(f"rating {len(prompts)} prompts of {sum(map(len, prompts)) // len(prompts)} ids", ours, peer, 8)
 
 
