@@ -131,3 +131,4 @@ def _announce(store: Any, lines: Sequence[str], base: str, new_leader: bool) -> 
             print(f"study leader: {base}/invite/{token} (works once, for two days)")
         else:
             print(f"study leader: {base}/admin")
+    print("stop with Ctrl-C; nothing that was confirmed is lost", flush=True)

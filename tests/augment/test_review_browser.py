@@ -27,7 +27,7 @@ def server(tmp_path):
     options = ["--corpus", "grown", "--reviewers", "2", "--quality", "quality.toml", "--port", str(port)]
     command = [sys.executable, "-m", "hearten", "web", *options]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    lines = [process.stdout.readline() for _ in range(3)]
+    lines = [process.stdout.readline() for _ in range(4)]
     answers(port)
     yield f"http://127.0.0.1:{port}", re.search(r"http\S+/invite/\S+", "".join(lines)).group()
     process.terminate()
