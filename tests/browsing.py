@@ -71,7 +71,8 @@ class Walker:
 
     def _axe(self, where: str) -> None:
         """What axe finds once nothing fades in any more."""
-        self.page.evaluate("Promise.allSettled(document.getAnimations().map(one => one.finished))")
+        settled = "Promise.allSettled(document.getAnimations().map(one => one.finished))"
+        self.page.evaluate(f"Promise.race([{settled}, new Promise(done => setTimeout(done, 500))])")
         self.page.evaluate(axe_file().read_text())
         rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
         found = self.page.evaluate("rules => axe.run(document, rules)", rules)["violations"]
