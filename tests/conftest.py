@@ -16,6 +16,7 @@ from browsing import axe_file, chromium
 from hearten.core.conversation import Conversation
 from hearten.core.protocol import examples, protocol
 from hearten.core.taxonomy import label_set
+from hearten.lm.embed import available
 from hearten.lm.waiting import sleep_soon
 
 sleep_soon()  # before any test imports torch
@@ -43,6 +44,12 @@ def browser(require):
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
         yield driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+
+
+@pytest.fixture
+def sentence_encoder(require):
+    """The sentence encoder's weights."""
+    require("the sentence encoder", available())
 
 
 SENTENCES = (

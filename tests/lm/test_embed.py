@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 
@@ -7,11 +6,7 @@ import pytest
 
 from hearten.core.errors import UsageError
 from hearten.lm import embed as module
-from hearten.lm.embed import DIMENSIONS, _batches, available, embed
-
-needs_encoder = pytest.mark.skipif(
-    not available() and os.environ.get("CI") != "true", reason="the sentence encoder is not installed"
-)
+from hearten.lm.embed import DIMENSIONS, _batches, embed
 
 
 def test_batches_cover_every_row_once_and_stay_under_the_token_bound():
@@ -41,7 +36,7 @@ def test_importing_it_imports_no_deep_learning_library():
     assert done.stdout.strip() == "set()"
 
 
-@needs_encoder
+@pytest.mark.usefixtures("sentence_encoder")
 def test_vectors_have_unit_length_keep_order_and_do_not_depend_on_their_neighbours():
     texts = ["My dog is ill and I cannot sleep.", "", "word " * 5000, "I lost my job today.", "🙂"]
     together = embed(texts)
@@ -52,7 +47,7 @@ def test_vectors_have_unit_length_keep_order_and_do_not_depend_on_their_neighbou
     np.testing.assert_allclose((together * alone).sum(1), 1, atol=1e-3)
 
 
-@needs_encoder
+@pytest.mark.usefixtures("sentence_encoder")
 def test_near_meanings_are_nearer_than_far_ones():
     near, like, far = embed(["I feel so alone.", "Nobody is here for me.", "The train leaves at nine."])
     assert near @ like > near @ far + 0.2

@@ -13,6 +13,7 @@ from hearten.core.taxonomy import label_set
 from hearten.lm.adapters import AdapterConfig
 from hearten.lm.backbone import BackboneConfig
 from hearten.lm.decode import Decoding, StrategyPolicy
+from hearten.models.fused import FusedSystem
 from hearten.models.supporters import SystemSupporter
 from hearten.models.systems import SYSTEMS
 
@@ -167,3 +168,33 @@ def test_it_answers_from_the_first_turn_without_annotations(name, tiny_llama, an
         assert len(forced) == 2
         if system.uses_strategies:
             assert all(reply.strategy.name == "Information" for reply in forced)
+
+
+@EVERYWHERE
+def test_candidates_are_scored_as_replies_are(name, tiny, annotated_turns):
+    system = prepared(name, tiny, annotated_turns[:4])
+    example, other = annotated_turns[3], annotated_turns[2]
+    options = (example, example.model_copy(update={"response": other.response}))
+    with torch.no_grad():
+        batch = system.collate(system.backbone.options(options), options)
+        scores = system.score(batch)
+    for number, option in enumerate(options):
+        words = scores[(batch.example_of == number) & ~batch.is_strategy]
+        (alone,) = measured(system, [option]).values()
+        assert float(words.sum()) == pytest.approx(-alone.nll, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(n for n, s in SYSTEMS.items() if issubclass(s, FusedSystem)))
+@torch.no_grad()
+def test_a_voice_follows_replies_that_change_places(name, tiny_llama, annotated_turns):
+    system, examples = prepared(name, tiny_llama, annotated_turns[:4]), annotated_turns[2:4]
+    batch = system.collate(system.backbone.rows(examples), examples)
+    _, context = system.backbone.read(batch)
+    voice = system.voice(context.repeat(2), [one for one in batch.examples for _ in range(2)])
+    voice.steer(torch.tensor([1, 1, 3, 3]))
+    hidden = torch.randn(4, system.backbone.width)
+    before = voice.scores(hidden)
+    for rows in ([3, 0, 2], [2, 1]):  # the second time among those that were left
+        voice.keep(torch.tensor(rows))
+        hidden, before = hidden[rows], before[rows]
+        torch.testing.assert_close(voice.scores(hidden), before, rtol=1e-4, atol=1e-5)

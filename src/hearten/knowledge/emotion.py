@@ -12,6 +12,7 @@ what a person has: it is no diagnosis of anything.
 """
 
 import tomllib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -104,7 +105,7 @@ def released_emotion(name: str) -> str:
     return mapped
 
 
-class _Detector:
+class _Detector(ABC):
     """What both detectors share: from 28 probabilities to the eight shares."""
 
     name: str
@@ -112,9 +113,9 @@ class _Detector:
     def __init__(self) -> None:
         self.labels = emotion_labels()
 
+    @abstractmethod
     def raw(self, texts: Sequence[str]) -> Floats:
         """(N, 28) probabilities in GoEmotions' order."""
-        raise NotImplementedError
 
     def detect(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """For each text the share of every label; they sum to 1."""

@@ -137,6 +137,10 @@ class FusedSystem(System, Generic[T]):
         fused = grid.flat(self.fuse(grid.laid(hidden), settled, shares))
         return self.backbone.logits(fused.to(hidden.dtype)), thought
 
+    def logits(self, batch: Batch) -> Tensor:
+        """Vocabulary scores of every target after the fusion, (N, V)."""
+        return self._run(batch)[0]
+
     def likelihoods(self, batch: Batch) -> list[Likelihood]:
         """How probable each gold reply is, and every strategy's log-probability where there is a head."""
         logits, thought = self._run(batch)

@@ -123,7 +123,7 @@ class Scratch(System):
 
     def likelihoods(self, batch: Batch) -> list[Likelihood]:
         """How probable each gold reply is, without smoothing."""
-        logits = self.backbone.logits(self.backbone.hidden(batch))
+        logits = self.logits(batch)
         return reply_likelihoods(logits, batch, self.backbone.strategy_ids)
 
     def generate(

@@ -21,7 +21,8 @@ import numpy as np
 from hearten.core.chat import ChatModel, CountingModel, Message, Piece, Sampling
 from hearten.core.conversation import Conversation, Role
 from hearten.core.errors import UsageError
-from hearten.core.records import Example, Reply
+from hearten.core.protocol import open_example
+from hearten.core.records import Reply
 from hearten.core.runfolder import RunFolder
 from hearten.core.supporter import StreamingSupporter, Supporter, Wishes
 from hearten.core.taxonomy import Strategy, label_set
@@ -183,7 +184,7 @@ class SystemSupporter:
     ) -> list[Reply]:
         """`n` replies to the conversation so far."""
         policy = self._policy if strategy is None else StrategyPolicy(kind="gold")
-        asked = _open_example(conversation, strategy or next(iter(self._system.labels)))
+        asked = open_example(conversation, strategy or next(iter(self._system.labels)))
         return generate(self._system, [asked], self._decoding.model_copy(update={"n": n}), policy)[0]
 
     def stream(self, conversation: Conversation, *, strategy: Strategy | None = None) -> Iterator[Reply]:
@@ -319,18 +320,3 @@ def _renderer(settings: dict[str, Any]) -> Renderer:
     chosen = SYSTEMS[settings["system"]]
     labels = label_set(settings["labels"]) if chosen.uses_strategies and chosen.says_strategies else None
     return Renderer(tokenizer, labels, situation=config.situation)
-
-
-def _open_example(conversation: Conversation, strategy: Strategy) -> Example:
-    """The turn to be answered; response and strategy are placeholders that decoding never reads."""
-    turns = conversation.turns
-    return Example.model_construct(
-        conversation_id=conversation.id,
-        index=len(turns),
-        turns_total=len(turns) + 1,
-        context=turns,
-        profile=conversation.profile,
-        response="…",
-        strategy=strategy,
-        label_set=conversation.label_set,
-    )

@@ -151,13 +151,17 @@ class System(nn.Module, ABC):
     ) -> list[list[Reply]]:
         """`decoding.n` replies to each example."""
 
+    def logits(self, batch: Batch) -> Tensor:
+        """Vocabulary scores of every target, (N, V): the backbone's own, where the system adds nothing."""
+        return self.backbone.logits(self.backbone.hidden(batch))
+
     def score(self, batch: Batch) -> Tensor:
         """Log P of every target of `batch` as decoding would have it, (N,); differentiable.
 
         A strategy is scored among the strategies, a word among all that is no strategy. With the rows of
         `Backbone.options` these are a context's candidates; `batch.example_of` says which target is whose.
         """
-        logits, ids = self.backbone.logits(self.backbone.hidden(batch)), self.backbone.strategy_ids
+        logits, ids = self.logits(batch), self.backbone.strategy_ids
         found = torch.zeros(len(logits), device=logits.device)
         found[~batch.is_strategy] = -reply_loss(logits, batch, ids)
         if batch.is_strategy.any():

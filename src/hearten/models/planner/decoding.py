@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hearten.core.conversation import Conversation
 from hearten.core.errors import UsageError
+from hearten.core.protocol import open_example
 from hearten.core.records import Example, Reply
 from hearten.core.taxonomy import Strategy
 from hearten.lm.decode import Decoding, StrategyPolicy
@@ -64,7 +65,7 @@ def plan(
     `avoid` names strategies that may not be chosen; what they were believed is shared among the others.
     """
     planner = planner_of(policy)
-    beliefs = planner.beliefs([_next(conversation)])
+    beliefs = planner.beliefs([open_example(conversation)])
     beliefs[:, [planner.labels.position(name) for name in avoid]] = 0
     beliefs /= beliefs.sum(axis=1, keepdims=True)
     return planner.choose(beliefs, policy.point)[0], named(planner, beliefs[0])
@@ -73,17 +74,3 @@ def plan(
 def named(planner: Planner, row: Beliefs) -> dict[str, float]:
     """A row of beliefs by canonical name."""
     return {name: round(float(p), 5) for name, p in zip(planner.labels.names, row, strict=True)}
-
-
-def _next(conversation: Conversation) -> Example:
-    turns = conversation.turns
-    return Example.model_construct(
-        conversation_id=conversation.id,
-        index=len(turns),
-        turns_total=len(turns) + 1,
-        context=turns,
-        profile=conversation.profile,
-        response="…",
-        strategy=None,
-        label_set=conversation.label_set,
-    )

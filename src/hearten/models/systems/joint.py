@@ -75,7 +75,7 @@ class Joint(System):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`strategy` and `response`: mean cross-entropies of the first token and of the rest."""
-        logits = self.backbone.logits(self.backbone.hidden(batch))
+        logits = self.logits(batch)
         return {
             "strategy": self._strategy_loss(logits[batch.is_strategy], batch),
             "response": mean(reply_loss(logits, batch, self.backbone.strategy_ids)),
@@ -92,7 +92,7 @@ class Joint(System):
 
     def likelihoods(self, batch: Batch) -> list[Likelihood]:
         """How probable each gold reply is given its gold strategy, and every strategy's log-probability."""
-        logits = self.backbone.logits(self.backbone.hidden(batch))
+        logits = self.logits(batch)
         beliefs = logits[batch.is_strategy][:, self.backbone.strategy_ids].float().log_softmax(-1)
         owners = batch.example_of[batch.is_strategy].tolist()
         by_example = {owner: tuple(row) for owner, row in zip(owners, beliefs.tolist(), strict=True)}

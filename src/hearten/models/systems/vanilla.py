@@ -26,12 +26,12 @@ class Vanilla(System):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`response`: mean cross-entropy of the reply tokens and the end token."""
-        logits = self.backbone.logits(self.backbone.hidden(batch))
+        logits = self.logits(batch)
         return {"response": mean(reply_loss(logits, batch, self.backbone.strategy_ids))}
 
     def likelihoods(self, batch: Batch) -> list[Likelihood]:
         """How probable each gold reply is."""
-        logits = self.backbone.logits(self.backbone.hidden(batch))
+        logits = self.logits(batch)
         return reply_likelihoods(logits, batch, self.backbone.strategy_ids)
 
     def generate(
