@@ -13,11 +13,12 @@ from hearten.augment import asking
 from hearten.augment.growing import tidy, wrong_turn
 from hearten.augment.plan import Limits, Plan, Prices, apportion, load_plan, table_1, write_plan
 from hearten.augment.records import CorpusFolder, Request
-from hearten.augment.run import Nursery, alone
+from hearten.augment.run import Nursery
 from hearten.core.chat import Answer, Piece, Refused, Unavailable
 from hearten.core.conversation import Conversation, Role
 from hearten.core.errors import Failure, UsageError
 from hearten.core.jsonl import read_records
+from hearten.core.locks import Taken, alone
 from hearten.core.places import seeds_file
 
 SEEDS = list(read_records(seeds_file(), Conversation))
@@ -175,9 +176,12 @@ def test_another_plan_is_refused_and_another_pace_is_not(whole):
     assert grow(folder, pace).accepted == 15
 
 
-def test_two_processes_do_not_grow_one_corpus(tmp_path):
-    with alone(tmp_path), pytest.raises(UsageError, match="another process"), alone(tmp_path):
-        pass
+def test_two_processes_do_not_grow_one_corpus(whole):
+    folder, plan, _ = whole
+    model = MadeUpModel()
+    with alone(folder / ".lock"), pytest.raises(Taken, match="another process"):
+        grow(folder, plan, model)
+    assert not model.asked
 
 
 def test_a_torn_line_is_asked_for_again_and_nothing_else(whole, tmp_path):

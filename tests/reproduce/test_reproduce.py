@@ -8,11 +8,12 @@ import pytest
 from hearten.cli import main
 from hearten.core.errors import UsageError
 from hearten.core.jsonl import write_records
+from hearten.core.locks import Taken, alone
 from hearten.core.runfolder import RunFolder
 from hearten.data.seeds import seed_conversations
 from hearten.reproduce import bench as logic
 from hearten.reproduce import rows as recipes
-from hearten.reproduce.bench import Bench, Budget, Busy, Outcome
+from hearten.reproduce.bench import Bench, Budget, Outcome
 from hearten.reproduce.rows import rows_of, tables
 from hearten.reproduce.table import result_table
 
@@ -150,9 +151,9 @@ def refuse(*_, **__):
 def test_a_part_that_another_process_holds_is_left_and_come_back_to(folder, tmp_path):
     (row,) = rows_of("made-1", only=["joint"])
     done = bench(folder, tmp_path).run_row(row)
-    with logic._alone(Path(done.trained), wait=False):
+    with alone(Path(done.trained) / ".lock", wait=False):
         assert bench(folder, tmp_path).run_row(row).status == "busy"
-        with pytest.raises(Busy), logic._alone(Path(done.trained), wait=False):
+        with pytest.raises(Taken), alone(Path(done.trained) / ".lock", wait=False):
             pass
     (again,) = bench(folder, tmp_path).run([row])
     assert again == done

@@ -21,11 +21,11 @@ from typing import Annotated
 from pydantic import Field
 
 from hearten.augment.reviewing import agreement
-from hearten.augment.trail import alone
 from hearten.core.config import Config, load_toml
 from hearten.core.conversation import Conversation, Record, Text
 from hearten.core.errors import Failure, UsageError
 from hearten.core.jsonl import Appender, read_records
+from hearten.core.locks import alone
 from hearten.core.places import seeds_file
 
 
@@ -182,7 +182,8 @@ class Panel:
             raise Failure("an answer is missing", fix="answer every question")
         if any(not 0 <= value <= self.study.highest for value in values.values()):
             raise Failure("an answer is off the scale", fix=f"0 to {self.study.highest}")
-        with self._lock, alone(self.study.out):
+        lock = self.study.out.with_name(f".{self.study.out.name}.lock")
+        with self._lock, alone(lock):
             if any(answer.item == item and answer.rater == rater for answer in self.given()):
                 raise Failure("you have rated this conversation already", fix="go on to the next")
             with Appender(self.study.out) as file:

@@ -32,6 +32,7 @@ from hearten.core.chat import ChatModel
 from hearten.core.conversation import Conversation
 from hearten.core.errors import UsageError
 from hearten.core.jsonl import Appender, cut_torn_line, read_records
+from hearten.core.locks import alone
 from hearten.core.places import seeds_file
 from hearten.core.progress import Ticker, progress
 
@@ -142,7 +143,7 @@ class Nursery:
         """Everything open; on the way out threads are told to stop and the account is closed."""
         claim(self.folder, self.plan)
         with ExitStack() as stack:
-            stack.enter_context(alone(self.folder.path))
+            stack.enter_context(alone(self.folder.path / ".lock", wait=False))
             self._recall()
             ledger = stack.enter_context(Ledger(self.folder.requests, lambda slot: slot not in self._judged))
             self._ledger = ledger
@@ -360,25 +361,3 @@ def claim(folder: CorpusFolder, plan: Plan) -> None:
     elif folder.requests.exists() or folder.accepted.exists():
         raise UsageError(f"'{folder.path}' holds requests but no plan", fix="put its plan.toml back")
     write_plan(plan, folder.plan)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Refuse to work in a folder where another process does: both would pay for the same requests.
-
-    Raises:
-        UsageError: another process holds it. The lock goes with the process, however it ends.
-    """
-    try:
-        import fcntl
-    except ImportError:  # no such lock on this system
-        yield
-        return
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(
-                "another process is growing this corpus", where=str(folder), fix="wait for it, or stop it"
-            ) from None
-        yield

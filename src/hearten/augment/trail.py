@@ -5,27 +5,17 @@ processes apart; each reads what the others added before it writes, so that two 
 the same thing without one of them being told.
 """
 
-import fcntl
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from hearten.augment.decisions import Standing, standing
 from hearten.augment.records import Review
 from hearten.core.errors import Failure
 from hearten.core.jsonl import Appender, cut_torn_line, parse_record
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """No other process writes to `path` within this block."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+from hearten.core.locks import alone
 
 
 class Trail:
@@ -65,7 +55,7 @@ class Trail:
         Args:
             make: given all lines until now, makes the new one, or raises to write nothing.
         """
-        with self._lock, alone(self._path):
+        with self._lock, alone(self._path.with_name(f".{self._path.name}.lock")):
             cut_torn_line(self._path)
             self._catch_up()
             review = make(tuple(self._lines))

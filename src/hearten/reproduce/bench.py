@@ -11,7 +11,6 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from pydantic import Field
 from hearten.core.conversation import Record
 from hearten.core.errors import Failure, HeartenError
 from hearten.core.jsonl import write_json, write_records
+from hearten.core.locks import Taken, alone
 from hearten.core.places import find_corpus, seeds_file
 from hearten.core.records import Score
 from hearten.core.runfolder import RunFolder, file_hash
@@ -82,10 +82,6 @@ class CorpusFile:
     stand_in: str = ""
 
 
-class Busy(Exception):
-    """Another process works on this part."""
-
-
 class Bench:
     """Runs rows into one folder.
 
@@ -120,7 +116,7 @@ class Bench:
         bare: dict[str, Any] = {"row": row.name, "title": row.title, "paper": row.paper.figures}
         try:
             return Outcome(status="done", **bare, **self._work(row, wait))
-        except Busy:
+        except Taken:
             return Outcome(status="busy", reason="another process works on it", **bare)
         except HeartenError as error:
             fix = f" ({error.fix})" if error.fix else ""
@@ -162,7 +158,7 @@ class Bench:
         shared = recipe.model_copy(update={"title": title, "paper": None, "policy": StrategyPolicy()})
         key = _key(shared.model_dump(mode="json"), file_hash(data.path), self.budget.minutes)
         run = RunFolder(self.out / "trained" / f"{recipe.system}-{data.path.stem}-{key}")
-        with _alone(run.path, wait=wait):
+        with alone(run.path / ".lock", wait=wait):
             if not (run.path / FINISHED).is_file():
                 command = shlex.join(["hearten", *sys.argv[1:]])
                 options: dict[str, Any] = {"minutes": self.budget.minutes, "quiet": self.quiet}
@@ -178,31 +174,13 @@ class Bench:
         key = _key(trained.path.name, policy.model_dump(mode="json"), file_hash(asked.path))
         run = RunFolder(self.out / "answered" / f"{recipe.system}-{policy.kind}-{asked.path.stem}-{key}")
         wanted = {"limit": self.budget.limit, "replies": self.budget.replies}
-        with _alone(run.path, wait=wait):
+        with alone(run.path / ".lock", wait=wait):
             if not _is(run.path / FINISHED, wanted):
                 limit, replies, transfer = *wanted.values(), learned.path != asked.path
                 plan = Plan(asked.path, policy=policy, limit=limit, replies=replies, transfer=transfer)
                 predict(trained, run, plan, quiet=self.quiet)
                 write_json(run.path / FINISHED, wanted)
         return run
-
-
-@contextmanager
-def _alone(folder: Path, *, wait: bool) -> Iterator[None]:
-    """Work in `folder` while no other process does; a process that dies lets go of it.
-
-    Raises:
-        Busy: another one does, and we are not to wait.
-    """
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise Busy from None
-        yield
 
 
 def _measured(answered: RunFolder, paper: Paper) -> dict[str, Any]:
