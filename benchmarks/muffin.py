@@ -167,12 +167,12 @@ def step_of(name: str, way: str, layers: int | None) -> tuple[float, float]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     system.train()
     began = time.perf_counter()
-    work().backward()  # type: ignore[no-untyped-call]
+    work().backward()
     first = time.perf_counter() - began
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     system.zero_grad(set_to_none=True)
     began = time.perf_counter()
-    work().backward()  # type: ignore[no-untyped-call]
+    work().backward()
     return min(first, time.perf_counter() - began), memory
 
 
