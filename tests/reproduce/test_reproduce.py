@@ -13,7 +13,7 @@ from hearten.core.runfolder import RunFolder
 from hearten.data.seeds import seed_conversations
 from hearten.reproduce import bench as logic
 from hearten.reproduce import rows as recipes
-from hearten.reproduce.bench import Bench, Budget, Outcome
+from hearten.reproduce.bench import Bench, Budget, Cost, Outcome, cost_of
 from hearten.reproduce.rows import rows_of, tables
 from hearten.reproduce.table import result_table
 
@@ -221,9 +221,44 @@ def test_a_row_without_its_paper_is_refused(folder, tmp_path, monkeypatch):
         rows_of("bad-1")
 
 
+def test_what_no_paper_printed_stands_in_one_line_with_its_cost(outcomes):
+    ours = outcomes["vanilla"].ours
+    asked = outcomes["vanilla"].model_copy(update={"paper": {}, "asked": ("BLEU-2", "accuracy")})
+    table = result_table("The bench", [asked])
+    assert table.columns == ("", "", "B-2", "ACC", "min", "steps", "tokens")
+    cost = asked.cost
+    (row,) = table.rows
+    assert (row[0], *row[2:4]) == ("the vanilla row", f"{100 * ours['BLEU-2'].value:.2f}", "–")
+    assert row[4:] == (f"{cost.minutes:.0f}", str(cost.steps), f"{cost.tokens:,}")
+
+
+def test_the_cost_of_a_training_is_read_from_its_curves(tmp_path):
+    run = RunFolder(tmp_path)
+    assert cost_of(run) is None
+    lines = [
+        {"step": 1, "epoch": 0.1, "seconds": 30.0, "tokens": 100},
+        {"step": 1, "seconds": 40.0, "valid_perplexity": 9.0},
+        {"step": 2, "epoch": 0.2, "seconds": 75.0, "processor": 90.0, "tokens": 50},
+        {"step": 2, "seconds": 90.0, "valid_perplexity": 12.0},
+    ]
+    run.metrics.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert cost_of(run) == Cost(minutes=1.5, steps=2, epochs=0.2, tokens=150, best=9.0)
+
+
+def test_the_bench_has_every_system(monkeypatch):
+    monkeypatch.undo()
+    from hearten.models.systems import SYSTEMS
+
+    rows = rows_of("bench", "embedded")
+    assert {row.system for row in rows} == set(SYSTEMS)
+    assert not any(row.paper.figures for row in rows)
+    assert {row.values["protocol"] for row in rows} == {"seed13-910"}
+
+
 def test_the_projects_own_tables_are_read_in_the_papers_order(monkeypatch):
     monkeypatch.undo()
-    assert set(tables()) == {"esconv-4", "extes-6", "extes-7", "extes-8", "admisc-4", "admisc-6", "muffin-1"}
+    papers = {"esconv-4", "extes-6", "extes-7", "extes-8", "admisc-4", "admisc-6", "muffin-1"}
+    assert set(tables()) == {*papers, "bench"}
     for table in tables():
         for backbone in ("published", "embedded"):
             rows = rows_of(table, backbone)

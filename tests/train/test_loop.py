@@ -51,7 +51,7 @@ def built(folder, name="joint", dropout=0.1, **options):
 
 
 def metrics(run):
-    timed = ("seconds", "tokens_per_second")
+    timed = ("seconds", "processor", "tokens_per_second")
     return [{k: v for k, v in row.items() if k not in timed} for _, row in read_lines(run.metrics)]
 
 
@@ -74,6 +74,8 @@ def test_a_run_is_done_by_steps_or_by_minutes():
     assert done_share(State(step=3), 6, None) == 0.5
     assert done_share(State(step=3, seconds=90), 6, 2) == 0.75
     assert done_share(State(step=3, seconds=6), 6, 2) == 0.5
+    assert done_share(State(step=3, seconds=90, processor=30), 6, 2, "processor") == 0.5
+    assert done_share(State(step=1, seconds=90, processor=30), 6, 2, "processor") == 0.25
 
 
 @pytest.mark.parametrize(("epochs", "expected"), [(1.0, 1.0), (2.0, 2.0), (0.5, 0.5), (1.5, 1.5)])

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from pydantic import Field
@@ -45,6 +45,9 @@ class Fitting(Config):
     """How often per epoch the validation part is scored."""
     checkpoint_minutes: float = 5.0
     """How often the state is saved for a resume."""
+    clock: Literal["wall", "processor"] = "wall"
+    """What a budget of minutes is read off: the clock, or the time of the processor (all threads together),
+    which other work on the machine does not shorten. Systems are compared by the second."""
 
 
 class Task(Protocol[M]):
@@ -112,6 +115,9 @@ class State:
 
     step: int = 0
     seconds: float = 0.0
+    """By the clock on the wall, over all sessions."""
+    processor: float = 0.0
+    """Seconds of the processor, all threads together."""
     best: float = math.inf
     """Lowest validation figure so far."""
     validated: int = 0
@@ -161,17 +167,18 @@ def fit(
     state = _resume(task, optimizer, run)
     began = saved = time.monotonic()
     started = began - state.seconds
-    before = 100 * done_share(state, total, minutes)
+    busy = time.process_time() - state.processor
+    before = 100 * done_share(state, total, minutes, fitting.clock)
     with Appender(run.metrics) as log, progress("training, %", 100, done=before, quiet=quiet) as bar:
-        while (done := done_share(state, total, minutes)) < 1:
+        while (done := done_share(state, total, minutes, fitting.clock)) < 1:
             torch.manual_seed(seed * 1_000_003 + state.step)
             _set_rate(optimizer, fitting.learning_rate * schedule(done, fitting.warmup))
             record = one_step(task, steps[state.step], optimizer, fitting.clip)
             state.step, state.seconds = state.step + 1, time.monotonic() - started
-
+            state.processor = time.process_time() - busy
             record |= task.observe(record["losses"], state.step)
             log.add(_now(state) | {"epoch": state.step / per_epoch} | record)
-            gained = done_share(state, total, minutes) - done
+            gained = done_share(state, total, minutes, fitting.clock) - done
             bar.advance(100 * gained, note=f"step {state.step}, loss {record['loss']:.3f}")
             if state.step % every == 0 or state.step == total:
                 _validate(task, state, run, log)
@@ -189,12 +196,13 @@ def fit(
 
 
 def _now(state: State) -> dict[str, object]:
-    return {"step": state.step, "seconds": state.seconds}
+    return {"step": state.step, "seconds": state.seconds, "processor": round(state.processor, 2)}
 
 
-def done_share(state: State, total: int, minutes: float | None) -> float:
-    """Share of the run that lies behind: of the steps, or of the minutes if these end first."""
-    spent = 0.0 if minutes is None else state.seconds / (60 * minutes)
+def done_share(state: State, total: int, minutes: float | None, clock: str = "wall") -> float:
+    """Share of the run that lies behind: of the steps, or of the minutes of `clock` if these end first."""
+    seconds = state.processor if clock == "processor" else state.seconds
+    spent = 0.0 if minutes is None else seconds / (60 * minutes)
     return min(1.0, max(state.step / total, spent))
 
 

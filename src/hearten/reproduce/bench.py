@@ -19,7 +19,7 @@ from pydantic import Field
 
 from hearten.core.conversation import Record
 from hearten.core.errors import Failure, HeartenError
-from hearten.core.jsonl import write_json, write_records
+from hearten.core.jsonl import read_lines, write_json, write_records
 from hearten.core.locks import Taken, alone
 from hearten.core.places import find_corpus, seeds_file
 from hearten.core.records import Score
@@ -45,6 +45,19 @@ SLOW = ("METEOR-nltk", "METEOR-1.5", "Extrema", "BERTScore")
 FINISHED = "finished.json"
 
 
+class Cost(Record):
+    """What a training took."""
+
+    minutes: float
+    """Of the processor, over all its sessions, all threads together."""
+    steps: int
+    epochs: float
+    tokens: int
+    """Supervised tokens learned from."""
+    best: float | None = None
+    """Lowest validation perplexity; that state is the one kept."""
+
+
 class Outcome(Record):
     """What became of a row."""
 
@@ -53,10 +66,13 @@ class Outcome(Record):
     status: Literal["done", "skipped", "busy"]
     reason: str = ""
     paper: dict[str, float]
+    asked: tuple[str, ...] = ()
+    """Metrics of ours that were asked for besides the paper's."""
     ours: dict[str, Score] = Field(default_factory=dict)
     missing: dict[str, str] = Field(default_factory=dict)
     """Metric of the paper → why we have no number."""
     caveats: tuple[str, ...] = ()
+    cost: Cost | None = None
     trained: str | None = None
     answered: str | None = None
 
@@ -114,6 +130,7 @@ class Bench:
     def run_row(self, row: Row, *, wait: bool = False) -> Outcome:
         """Whatever became of one row; what it lacks is its reason, not an error."""
         bare: dict[str, Any] = {"row": row.name, "title": row.title, "paper": row.paper.figures}
+        bare["asked"] = row.paper.asks
         try:
             return Outcome(status="done", **bare, **self._work(row, wait))
         except Taken:
@@ -136,6 +153,7 @@ class Bench:
         return {
             **_measured(answered, row.paper),
             "caveats": caveats(row, stand_ins, done),
+            "cost": cost_of(trained),
             "trained": str(trained.path),
             "answered": str(answered.path),
         }
@@ -183,15 +201,34 @@ class Bench:
         return run
 
 
+def cost_of(run: RunFolder) -> Cost | None:
+    """What a training took, from the curves it left; None where it left none."""
+    if not run.metrics.is_file():
+        return None
+    records = [record for _, record in read_lines(run.metrics)]
+    steps = [record for record in records if "tokens" in record]
+    if not steps:
+        return None
+    found = [value for record in records if (value := record.get("valid_perplexity")) is not None]
+    return Cost(
+        minutes=round(steps[-1].get("processor", steps[-1]["seconds"]) / 60, 2),
+        steps=steps[-1]["step"],
+        epochs=round(steps[-1]["epoch"], 4),
+        tokens=sum(record["tokens"] for record in steps),
+        best=round(min(found), 3) if found else None,
+    )
+
+
 def _measured(answered: RunFolder, paper: Paper) -> dict[str, Any]:
-    """`ours`, a score for each figure of the paper, and `missing`, why where there is none."""
+    """`ours`, a score for each metric asked for, and `missing`, why where there is none."""
+    wanted = tuple(dict.fromkeys([*paper.figures, *paper.asks]))
     if paper.measure == "toxicity":
         return {"ours": _harm(answered.path, "replies")}
     origin = open_origin(answered.path)
     said = [(item.hypothesis, item.reference) for item in origin.predictions]
     missing: dict[str, str] = {}
     extra: list[Score] = []
-    for name in (name for name in SLOW if name in paper.figures and said):
+    for name in (name for name in SLOW if name in wanted and said):
         try:
             hypotheses, references = zip(*said, strict=True)
             extra += score(hypotheses, references, preset=paper.preset, metrics=[name]).records()
@@ -199,8 +236,8 @@ def _measured(answered: RunFolder, paper: Paper) -> dict[str, Any]:
             missing[name] = error.fix or error.what
     write_json(answered.scores, [record.model_dump() for record in extra])
     found = {one.name: one for one in measure(origin, preset=paper.preset).scores}
-    ours = {name: one for name in paper.figures if (one := _named(found, name)) is not None}
-    absent = {name: "the run gives none" for name in paper.figures if name not in ours}
+    ours = {name: one for name in wanted if (one := _named(found, name)) is not None}
+    absent = {name: "the run gives none" for name in wanted if name not in ours}
     return {"ours": ours, "missing": absent | missing}
 
 

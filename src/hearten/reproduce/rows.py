@@ -15,8 +15,8 @@ from hearten.core.errors import Failure, UsageError
 from hearten.core.registry import lookup
 from hearten.train.recipe import Paper, recipe_values
 
-TABLE = re.compile(r".+-\d+")
-"""What a folder that is a table is called: the paper and the table's number."""
+TABLE = re.compile(r".+-\d+|bench")
+"""What a folder that is a table is called: the paper and the table's number, or the bench of all systems."""
 PUBLISHED = "published"
 """The backbone that the paper used."""
 

@@ -1,4 +1,7 @@
-"""The paper's numbers and ours, line under line, with what stands between them written below."""
+"""The paper's numbers and ours, line under line, with what stands between them written below.
+
+The bench of all systems has no paper: each of its rows is one line, and says what its training cost.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +15,9 @@ SHORT = {
     "ppl-token": "PPL",
     "METEOR-nltk": "METEOR",
     "METEOR-1.5": "METEOR",
+    "ppl-word": "PPL",
     "accuracy": "ACC",
+    "macro-f1": "macro-F1",
     "ROUGE-L": "R-L",
     "macro-precision": "P",
     "macro-recall": "R",
@@ -29,18 +34,36 @@ def heading(metric: str) -> str:
 
 
 def result_table(title: str, outcomes: Sequence[Outcome]) -> Table:
-    """Two lines a row, `paper` and `ours`; the caveats as letters, explained in the note."""
-    metrics = list(dict.fromkeys(name for one in outcomes for name in one.paper))
+    """Two lines a row, `paper` and `ours`, or one with what it cost where nothing was published.
+
+    The caveats are letters, explained in the note.
+    """
+    metrics = list(dict.fromkeys(name for one in outcomes for name in (*one.paper, *one.asked)))
     letters = _letters(outcomes)
+    notes = "\n".join(_notes(outcomes, letters, metrics))
+    if not any(one.paper for one in outcomes):
+        columns = ("", "", *map(heading, metrics), "min", "steps", "tokens")
+        return Table(title, columns, tuple(_bench_line(one, letters, metrics) for one in outcomes), notes)
     rows: list[tuple[str, ...]] = []
     for one in outcomes:
-        marks = "".join(sorted(letters[caveat] for caveat in one.caveats))
         printed = (ABSENT if (value := one.paper.get(name)) is None else f"{value:.2f}" for name in metrics)
         rows.append((one.title, "paper", *printed))
-        ours = ((one.ours[name].value if name in one.ours else None, name) for name in metrics)
-        rows.append((f"  {marks}", "ours", *(number(value, name) for value, name in ours)))
-    columns = ("", "", *map(heading, metrics))
-    return Table(title, columns, tuple(rows), "\n".join(_notes(outcomes, letters, metrics)))
+        rows.append((f"  {_marks(one, letters)}", "ours", *_ours(one, metrics)))
+    return Table(title, ("", "", *map(heading, metrics)), tuple(rows), notes)
+
+
+def _bench_line(one: Outcome, letters: dict[str, str], metrics: Sequence[str]) -> tuple[str, ...]:
+    cost = one.cost
+    spent = (f"{cost.minutes:.0f}", str(cost.steps), f"{cost.tokens:,}") if cost else (ABSENT,) * 3
+    return (one.title, _marks(one, letters), *_ours(one, metrics), *spent)
+
+
+def _ours(one: Outcome, metrics: Sequence[str]) -> list[str]:
+    return [number(one.ours[name].value if name in one.ours else None, name) for name in metrics]
+
+
+def _marks(one: Outcome, letters: dict[str, str]) -> str:
+    return "".join(sorted(letters[caveat] for caveat in one.caveats))
 
 
 def _letters(outcomes: Sequence[Outcome]) -> dict[str, str]:

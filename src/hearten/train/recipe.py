@@ -45,6 +45,8 @@ class Paper(Config):
     """Its place in the table, from 1."""
     figures: dict[str, float] = Field(default_factory=dict)
     """Our name of a metric → the printed number, shares times 100 as papers print them."""
+    asks: tuple[str, ...] = ()
+    """Metrics that the table shows besides those of `figures`; a row of no paper has only these."""
     protocol_notes: str = ""
     """How the paper's protocol differs from the recipe's, as far as it is known."""
     preset: str = "nlgeval"
