@@ -243,6 +243,9 @@ def test_minutes_end_a_run_with_a_validated_model(tmp_path, tiny_llama, material
             self.now += 1.0
             return self.now
 
+        def process_time(self):
+            return 0.0
+
     monkeypatch.setattr(fitting, "time", Clock())
     run = RunFolder(tmp_path)
     endless = SIX.model_copy(update={"epochs": 50, "validations": 0.02})
