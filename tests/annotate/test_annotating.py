@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from hearten.annotate.kinds import Annotator
 from hearten.annotate.run import annotate, beside, texts_of
 from hearten.cli import main
 from hearten.core.conversation import Conversation, Role
 from hearten.core.jsonl import read_records, write_records
+from hearten.knowledge.kinds import Annotator
 
 
 def lengths(asked, *, batch=3, stop_after=None):

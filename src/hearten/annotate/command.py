@@ -9,8 +9,8 @@ import typer
 from hearten.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from hearten.annotate.kinds import Annotator
     from hearten.core.conversation import Conversation
+    from hearten.knowledge.kinds import Annotator
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="conversations.jsonl")]
 Out = Annotated[Path | None, typer.Option(help="default: FILE.annotated.jsonl, which grows kind by kind")]
@@ -34,7 +34,7 @@ def emotion(
     quiet: Quiet = False,
 ) -> None:
     """Which of ESConv's seven emotions each turn shows, or none."""
-    from hearten.annotate import kinds
+    from hearten.knowledge import kinds
     from hearten.knowledge.emotion import open_detector
 
     talks = _read(file, limit)
@@ -54,7 +54,7 @@ def commonsense(
     quiet: Quiet = False,
 ) -> None:
     """What each seeker turn, and the situation, imply: ATOMIC's relations as short phrases."""
-    from hearten.annotate import kinds
+    from hearten.knowledge import kinds
 
     talks = _read(file, limit)
     source, _, chat = model.partition(":") if model.startswith("chat:") else (model, "", None)
@@ -71,9 +71,9 @@ def keywords(
     quiet: Quiet = False,
 ) -> None:
     """The words each turn turns on, the rarest of the file first."""
-    from hearten.annotate import kinds
     from hearten.annotate.run import texts_of
     from hearten.core.runfolder import file_hash
+    from hearten.knowledge import kinds
 
     talks = _read(file, limit)
     annotator = kinds.keywords(texts_of(talks, "all"), f"{file_hash(file)} {limit}")
@@ -93,8 +93,8 @@ def cause(
     quiet: Quiet = False,
 ) -> None:
     """Which clause each turn's emotion comes from; with a lexicon also valence, arousal and dominance."""
-    from hearten.annotate import kinds
     from hearten.core.runfolder import file_hash
+    from hearten.knowledge import kinds
     from hearten.knowledge.emotion import open_detector
 
     talks = _read(file, limit)
@@ -115,7 +115,7 @@ def distress(
     quiet: Quiet = False,
 ) -> None:
     """The case of a graph of distress (HEAL) nearest to each seeker turn, for KEMI; never to be shown."""
-    from hearten.annotate import kinds
+    from hearten.knowledge import kinds
 
     talks = _read(file, limit)
     annotator = kinds.distress(graph, _stamp(str(graph or "heal")))

@@ -8,14 +8,13 @@ input carries, or that an earlier run left in the output, are kept.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from hearten.annotate.kinds import WHO, Annotator
-from hearten.core.conversation import Conversation, Record, Turn
+from hearten.core.conversation import Conversation, Record
 from hearten.core.jsonl import read_records, write_records
 from hearten.core.progress import progress
 from hearten.core.registry import lookup
 from hearten.knowledge.cache import KnowledgeCache
+from hearten.knowledge.kinds import WHO, Annotator, carried, with_annotations
 
 MARK = ".annotated.jsonl"
 
@@ -76,24 +75,9 @@ def annotate(
             asked = missing[start : start + annotator.batch]
             known.add(asked, annotator.answer(asked))
             bar.advance(len(asked))
-    annotated = [_carry(one, annotator, known, who) for one in _with_kept(conversations, out)]
+    annotated = [carried(one, annotator, known, who) for one in _with_kept(conversations, out)]
     write_records(out, annotated)
     return _summary(annotated, annotator.kind, out, len(texts), len(texts) - len(missing), who)
-
-
-def _carry(conversation: Conversation, annotator: Annotator, known: KnowledgeCache, who: str) -> Conversation:
-    """The conversation with the annotations of one kind on its turns."""
-    turns = [
-        _with(turn, known[turn.text]) if turn.speaker in WHO[who] else turn for turn in conversation.turns
-    ]
-    situation = conversation.profile.situation
-    if annotator.situation and situation and turns:
-        turns[0] = _with(turns[0], {annotator.situation: known[situation][annotator.kind]})
-    return conversation.model_copy(update={"turns": tuple(turns)})
-
-
-def _with(turn: Turn, found: dict[str, Any]) -> Turn:
-    return turn.model_copy(update={"annotations": {**(turn.annotations or {}), **found}})
 
 
 def _with_kept(conversations: Sequence[Conversation], out: Path) -> list[Conversation]:
@@ -108,7 +92,9 @@ def _join(conversation: Conversation, before: Conversation | None) -> Conversati
     if before is None or [turn.text for turn in before.turns] != [turn.text for turn in conversation.turns]:
         return conversation
     turns = [
-        _with(turn, {**(old.annotations or {}), **(turn.annotations or {})}) if old.annotations else turn
+        with_annotations(turn, {**(old.annotations or {}), **(turn.annotations or {})})
+        if old.annotations
+        else turn
         for turn, old in zip(conversation.turns, before.turns, strict=True)
     ]
     return conversation.model_copy(update={"turns": tuple(turns)})

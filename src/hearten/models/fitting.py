@@ -166,8 +166,7 @@ def fit(
     optimizer = make_optimizer(task, fitting)
     state = _resume(task, optimizer, run)
     began = saved = time.monotonic()
-    started = began - state.seconds
-    busy = time.process_time() - state.processor
+    started, busy = began - state.seconds, time.process_time() - state.processor
     before = 100 * done_share(state, total, minutes, fitting.clock)
     with Appender(run.metrics) as log, progress("training, %", 100, done=before, quiet=quiet) as bar:
         while (done := done_share(state, total, minutes, fitting.clock)) < 1:

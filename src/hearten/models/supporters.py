@@ -26,6 +26,7 @@ from hearten.core.records import Reply
 from hearten.core.runfolder import RunFolder
 from hearten.core.supporter import StreamingSupporter, Supporter, Wishes
 from hearten.core.taxonomy import Strategy, label_set
+from hearten.knowledge.live import LiveKnowledge, open_live
 from hearten.lm.chat import reseeded
 from hearten.lm.decode import Decoding, StrategyPolicy
 from hearten.lm.embedded import quiet_libraries
@@ -174,16 +175,30 @@ def grown(start: Reply, pieces: Iterable[Piece]) -> Iterator[Reply]:
 
 
 class SystemSupporter:
-    """A trained system of any architecture, through torch."""
+    """A trained system of any architecture, through torch.
 
-    def __init__(self, name: str, system: System, decoding: Decoding, policy: StrategyPolicy) -> None:
+    Args:
+        knowledge: puts on the turns what the system learned to read; None where it reads words alone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        system: System,
+        decoding: Decoding,
+        policy: StrategyPolicy,
+        knowledge: LiveKnowledge | None = None,
+    ) -> None:
         self.name, self._system, self._decoding, self._policy = name, system, decoding, policy
+        self._knowledge = knowledge
 
     def reply(
         self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1
     ) -> list[Reply]:
         """`n` replies to the conversation so far."""
         policy = self._policy if strategy is None else StrategyPolicy(kind="gold")
+        if self._knowledge is not None:
+            conversation = self._knowledge.annotated(conversation)
         asked = open_example(conversation, strategy or next(iter(self._system.labels)))
         return generate(self._system, [asked], self._decoding.model_copy(update={"n": n}), policy)[0]
 
@@ -291,7 +306,8 @@ def _open_run_at(path: str, engine: EngineConfig | None) -> Supporter:
         return EngineSupporter(path, Engine(gguf, engine), renderer, decoding, policy)
     system = load_system(run)
     if not system.exportable or refusal(system.backbone.model):
-        return SystemSupporter(path, system, decoding, policy)
+        needed = system.required(system.config)
+        return SystemSupporter(path, system, decoding, policy, open_live(needed) if needed else None)
     export_gguf(system.backbone.model, system.backbone.renderer.tokenizer, gguf)
     return EngineSupporter(path, Engine(gguf, engine), system.backbone.renderer, decoding, policy)
 

@@ -1,17 +1,18 @@
 """What each kind of knowledge asks of a text, and under which names its answers stand on a turn.
 
 An `Annotator` is a pure function from texts to annotations, with a signature that holds everything that
-could change an answer; the runner knows nothing else of it.
+could change an answer; whoever runs it (`annotate.run` over a corpus, `live` over a chat) knows nothing else
+of it. `carried` puts the answers on the turns, for both alike.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from hearten.core.conversation import Role
+from hearten.core.conversation import Conversation, Role, Turn
 from hearten.core.taxonomy import labels
 from hearten.knowledge.emotion import EmotionDetector, to_esconv
 
@@ -36,6 +37,31 @@ class Annotator:
     """Texts a call: what one stop can lose."""
     situation: str | None = None
     """Under which name the answer about the situation stands on the first turn; None does not ask."""
+
+
+class Known(Protocol):
+    """Answers by text."""
+
+    def __getitem__(self, text: str, /) -> Annotations:
+        """The annotations of a text that was asked."""
+        ...
+
+
+def carried(conversation: Conversation, annotator: Annotator, known: Known, who: str) -> Conversation:
+    """The conversation with the annotations of one kind on its turns."""
+    turns = [
+        with_annotations(turn, known[turn.text]) if turn.speaker in WHO[who] else turn
+        for turn in conversation.turns
+    ]
+    situation = conversation.profile.situation
+    if annotator.situation and situation and turns:
+        turns[0] = with_annotations(turns[0], {annotator.situation: known[situation][annotator.kind]})
+    return conversation.model_copy(update={"turns": tuple(turns)})
+
+
+def with_annotations(turn: Turn, found: Annotations) -> Turn:
+    """The turn with these annotations over what it has."""
+    return turn.model_copy(update={"annotations": {**(turn.annotations or {}), **found}})
 
 
 def emotion(detector: EmotionDetector, stamp: str, *, raw: bool = False) -> Annotator:
