@@ -315,7 +315,8 @@ def contrast(
     _print_left_out(left_out)
     logic.claim(source, target, config, _command(), [*candidates, verdicts])
     logic.write_counts(out / "contexts.json", len(found), left_out)
-    state = logic.learn(load_system(source), found, config, target, minutes=minutes, pause=pause, quiet=quiet)
+    system = load_system(source, learning=True)
+    state = logic.learn(system, found, config, target, minutes=minutes, pause=pause, quiet=quiet)
     if state.validated < state.step:
         print(f"paused after step {state.step}; the same command goes on")
         return

@@ -92,6 +92,19 @@ def unmergeable(model: Any) -> str:
     return ""
 
 
+def fold(model: Any) -> None:
+    """Put into the weights what is a change of weights: the same function without the adapter's own steps.
+
+    A decoding step of the embedded model otherwise copies its whole embedding twice for a few strategy rows.
+    Prompts stay what they are. A folded model answers; it must not go on learning.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+
+
 # --- LoRA (peft) --------------------------------------------------------------------------------------------
 
 

@@ -167,7 +167,7 @@ def _embedding(model: Any) -> np.ndarray:
 
 def _merged(module: Any) -> np.ndarray:
     """A linear module's weight with its low-rank update added."""
-    if hasattr(module, "get_delta_weight"):
+    if hasattr(module, "get_delta_weight") and not module.merged:
         return _numpy(module.get_base_layer().weight + module.get_delta_weight("default"))
     return _numpy(module.weight)
 

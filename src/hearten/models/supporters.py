@@ -84,8 +84,13 @@ def labels_of(name: str) -> str:
     return str(read_settings(run.model)["labels"]) if (run.model / SETTINGS).is_file() else "esconv"
 
 
-def load_system(run: RunFolder, *, untrained: bool = False) -> System:
-    """The trained system of a run; `untrained` leaves it as it was before training.
+def load_system(run: RunFolder, *, untrained: bool = False, learning: bool = False) -> System:
+    """The trained system of a run.
+
+    Args:
+        run: where its weights are.
+        untrained: leave it as it was before training.
+        learning: it is to learn on; else its adapter is folded into its weights, which is quicker.
 
     Raises:
         UsageError: the run has no weights yet.
@@ -97,6 +102,8 @@ def load_system(run: RunFolder, *, untrained: bool = False) -> System:
     system = chosen(chosen.config_class.model_validate(settings["config"]), label_set(settings["labels"]))
     if not untrained:
         system.load(run.model)
+    if not learning:
+        system.fold()
     return system
 
 

@@ -22,7 +22,7 @@ from hearten.core.errors import Failure
 from hearten.core.jsonl import read_json, write_json
 from hearten.core.rater import Asked, Facet, facet, facets, verdict
 from hearten.core.records import FacetVerdict
-from hearten.lm.adapters import AdapterConfig
+from hearten.lm.adapters import AdapterConfig, fold
 from hearten.lm.backbone import BackboneConfig, autocast, open_backbone
 from hearten.lm.choices import Choices
 from hearten.lm.tree import Branch, flatten, hidden_states
@@ -227,10 +227,11 @@ class LanguageRater(nn.Module):
 
 
 def open_language_rater(folder: Path) -> LanguageRater:
-    """The rater that `save` wrote into `folder`."""
+    """The rater that `save` wrote into `folder`, its adapter folded into its weights."""
     config = LanguageRaterConfig.model_validate(read_json(folder / SETTINGS)["config"])
     rater = LanguageRater(config, name=str(folder))
     rater.load(folder)
+    fold(rater.backbone.model)
     return rater
 
 
