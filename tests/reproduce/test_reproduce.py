@@ -238,7 +238,7 @@ def test_the_cost_of_a_training_is_read_from_its_curves(tmp_path):
     lines = [
         {"step": 1, "epoch": 0.1, "seconds": 30.0, "tokens": 100},
         {"step": 1, "seconds": 40.0, "valid_perplexity": 9.0},
-        {"step": 2, "epoch": 0.2, "seconds": 75.0, "processor": 90.0, "tokens": 50},
+        {"step": 2, "epoch": 0.2, "seconds": 75.0, "processor_seconds": 90.0, "tokens": 50},
         {"step": 2, "seconds": 90.0, "valid_perplexity": 12.0},
     ]
     run.metrics.write_text("".join(f"{json.dumps(line)}\n" for line in lines))

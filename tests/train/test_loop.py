@@ -51,7 +51,7 @@ def built(folder, name="joint", dropout=0.1, **options):
 
 
 def metrics(run):
-    timed = ("seconds", "processor", "tokens_per_second")
+    timed = ("seconds", "processor_seconds", "tokens_per_second")
     return [{k: v for k, v in row.items() if k not in timed} for _, row in read_lines(run.metrics)]
 
 

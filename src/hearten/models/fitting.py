@@ -195,7 +195,7 @@ def fit(
 
 
 def _now(state: State) -> dict[str, object]:
-    return {"step": state.step, "seconds": state.seconds, "processor": round(state.processor, 2)}
+    return {"step": state.step, "seconds": state.seconds, "processor_seconds": round(state.processor, 2)}
 
 
 def done_share(state: State, total: int, minutes: float | None, clock: str = "wall") -> float:

@@ -211,7 +211,7 @@ def cost_of(run: RunFolder) -> Cost | None:
         return None
     found = [value for record in records if (value := record.get("valid_perplexity")) is not None]
     return Cost(
-        minutes=round(steps[-1].get("processor", steps[-1]["seconds"]) / 60, 2),
+        minutes=round(steps[-1].get("processor_seconds", steps[-1]["seconds"]) / 60, 2),
         steps=steps[-1]["step"],
         epochs=round(steps[-1]["epoch"], 4),
         tokens=sum(record["tokens"] for record in steps),
