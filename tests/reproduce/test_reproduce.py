@@ -11,6 +11,7 @@ from hearten.core.jsonl import write_records
 from hearten.core.locks import Taken, alone
 from hearten.core.runfolder import RunFolder
 from hearten.data.seeds import seed_conversations
+from hearten.lm.decode import POLICIES
 from hearten.reproduce import bench as logic
 from hearten.reproduce import rows as recipes
 from hearten.reproduce.bench import Bench, Budget, Cost, Outcome, cost_of
@@ -219,6 +220,20 @@ def test_a_row_without_its_paper_is_refused(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(recipes, "recipes_folder", lambda: tmp_path)
     with pytest.raises(UsageError, match=r"a title and a \[paper\]"):
         rows_of("bad-1")
+
+
+def test_another_policy_answers_anew_from_the_same_training(folder, tmp_path):
+    made = []
+    for policy in (None, POLICIES["gold"]):
+        bench_ = Bench(
+            tmp_path, Budget(limit=1), {"esconv": folder / "esconv.jsonl"}, policy=policy, quiet=True
+        )
+        made += bench_.run(rows_of("made-1", only=["joint"]))
+    first, second = made
+    assert first.trained == second.trained
+    assert first.answered != second.answered
+    assert RunFolder(Path(second.answered)).manifest.recipe["policy"]["kind"] == "gold"
+    assert "oracle strategy: replies are given the gold one" in second.caveats
 
 
 def test_what_no_paper_printed_stands_in_one_line_with_its_cost(outcomes):

@@ -105,13 +105,20 @@ class Bench:
         out: where trainings, answers and corpora go.
         budget: how much is done.
         data: corpus → file, for what is not found by itself.
+        policy: who chooses the strategies of every row, instead of what its recipe says.
         quiet: no progress bars.
     """
 
     def __init__(
-        self, out: Path, budget: Budget, data: dict[str, Path] | None = None, *, quiet: bool = False
+        self,
+        out: Path,
+        budget: Budget,
+        data: dict[str, Path] | None = None,
+        *,
+        policy: StrategyPolicy | None = None,
+        quiet: bool = False,
     ) -> None:
-        self.out, self.budget, self.quiet = out, budget, quiet
+        self.out, self.budget, self.policy, self.quiet = out, budget, policy, quiet
         self._given = data or {}
         self._corpora: dict[str, CorpusFile] = {}
 
@@ -145,7 +152,7 @@ class Bench:
             return {"ours": _harm(asked.path, "all"), "caveats": caveats(row, [asked.stand_in])}
         if row.system not in SYSTEMS:
             raise Failure(f"the system '{row.system}' is not built yet")
-        recipe = parse_recipe(row.values, where=str(row.file))
+        recipe = self._recipe(row)
         learned = self.corpus(row.paper.trained_on)
         trained = self._train(recipe, learned, wait)
         answered = self._answer(recipe, trained, learned, asked, wait)
@@ -157,6 +164,11 @@ class Bench:
             "trained": str(trained.path),
             "answered": str(answered.path),
         }
+
+    def _recipe(self, row: Row) -> Recipe:
+        recipe = parse_recipe(row.values, where=str(row.file))
+        chosen = self.policy if SYSTEMS[recipe.system].uses_strategies else None
+        return recipe.model_copy(update={"policy": chosen or recipe.policy})
 
     def corpus(self, name: str) -> CorpusFile:
         """A corpus as conversations.jsonl under `data/`; the seeds where it is not on this machine."""

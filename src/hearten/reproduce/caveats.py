@@ -49,6 +49,8 @@ def _backbone(row: Row) -> Iterator[str]:
 def _gold(row: Row, recipe: Recipe, origin: Origin) -> Iterator[str]:
     if recipe.policy.kind == "gold":
         yield "oracle strategy: replies are given the gold one"
+    if recipe.policy.kind == "planner":
+        yield f"strategies are a planner's, at its point '{recipe.policy.point}'"
     fed = any(likely.strategy_fed == "gold" for likely in origin.likelihoods[:1])
     if fed and any(name.startswith("ppl") for name in row.paper.figures):
         yield "oracle strategy in perplexity: the gold one is fed"

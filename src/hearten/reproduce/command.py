@@ -22,6 +22,9 @@ def reproduce(
     replies: Annotated[
         int | None, typer.Option(min=0, help="of these, how many are answered in words")
     ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="who chooses every row's strategies: argmax, gold, planner:RUN, …")
+    ] = None,
     row: Annotated[list[str] | None, typer.Option(help="only this row; may be said again")] = None,
     data: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FILE", help="where a corpus is: esconv=FILE, extes=FILE")
@@ -33,6 +36,7 @@ def reproduce(
 ) -> None:
     """Run the rows of a paper's table and print paper beside ours; run it again to go on."""
     from hearten.core.errors import UsageError
+    from hearten.lm.decode import policy_of
     from hearten.reproduce.bench import Bench, Budget
     from hearten.reproduce.rows import rows_of, tables
 
@@ -42,7 +46,8 @@ def reproduce(
     if table is None:
         raise UsageError("which table?", fix=f"one of: {', '.join(tables())}")
     folder = out or Path("runs") / "reproduce" / table
-    bench = Bench(folder, Budget(minutes, limit, replies), _files(data or []), quiet=quiet)
+    chosen, budget = policy_of(policy) if policy else None, Budget(minutes, limit, replies)
+    bench = Bench(folder, budget, _files(data or []), policy=chosen, quiet=quiet)
     _run(table, rows_of(table, backbone, row), bench, as_json)
 
 
