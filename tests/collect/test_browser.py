@@ -179,6 +179,7 @@ def test_two_people_go_through_a_whole_study(browser, server, tmp_path):
     for person in (seeker, supporter):
         person.page.wait_for_selector("#text:not([disabled])")
     seeker.page.wait_for_selector("#presence:has-text('is here')")
+    in_danger(seeker, supporter)
     ten_exchanges(seeker, supporter)
     dark(supporter)
     seeker.press("#finish")
@@ -205,6 +206,19 @@ def test_two_people_go_through_a_whole_study(browser, server, tmp_path):
     for person in (seeker, supporter):
         expected = ("net::ERR_INTERNET_DISCONNECTED", "WebSocket connection")
         assert not [fault for fault in person.faults if not any(word in fault for word in expected)]
+
+
+def in_danger(seeker: Walker, supporter: Walker) -> None:
+    """Both are shown where help is, and can go on writing."""
+    seeker.page.fill("#text", "honestly i want to kill myself tonight")
+    seeker.press("#send")
+    for person, name in ((seeker, "seeker"), (supporter, "supporter")):
+        person.page.wait_for_selector("#help:not([hidden])", timeout=60_000)
+        assert "988" in person.page.inner_text("#help")
+        person.look(f"chat-{name}-help")
+        person.press("#help-close")
+        assert person.page.is_hidden("#help")
+        assert person.page.evaluate("document.activeElement.id") == "text"
 
 
 def dark(person: Walker) -> None:
@@ -258,7 +272,7 @@ def exported(person: Walker, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["conversations"] == 1
     (talk,) = read_records(tmp_path / "out" / "conversations.jsonl", Conversation)
-    assert len(talk.turns) == 30
+    assert len(talk.turns) == 31
     assert (
         sum(turn.feedback is not None for turn in talk.turns) == 9
     )  # the tenth has no seeker's turn after it

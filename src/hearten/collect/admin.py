@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from hearten.collect import correction, export, matching, people, training
 from hearten.collect.export import DECISION, Collected
 from hearten.collect.quality import shares, summary
-from hearten.collect.rooms import SUPPORTER
+from hearten.collect.rooms import CARE, SUPPORTER
 from hearten.collect.state import collect, study_named
 from hearten.collect.study import Study
 from hearten.collect.tables import Event, Person, Room, Vote, Waiting
@@ -103,6 +103,7 @@ def _counts(session: Session, study: Study, rows: list[Collected]) -> dict[str, 
         "finished": number(rooms.where(Room.reason == "finished")),
         "accepted": sum(row.accepted for row in rows),
         "stopped": number(rooms.where(Room.reason == "care")),
+        "danger": number(rooms.where(Room.id.in_(select(Event.room_id).where(Event.kind == CARE)))),
         "withdrawn": number(people.where(Person.withdrawn.is_not(None))),
     }
 
@@ -216,7 +217,9 @@ def conversation_page(request: Request, name: Name, room_id: RoomId, account: St
         )
         votes = session.scalars(query.order_by(Vote.id)).all()
         labels = list(study.labels.names)
-        return show(request, study, account, "conversation", row=row, votes=votes, flags=flags, names=labels)
+        danger = _danger(session, room_id)
+        more = {"votes": votes, "flags": flags, "names": labels, "danger": danger}
+        return show(request, study, account, "conversation", row=row, **more)
 
 
 def _row(session: Session, study: Study, room_id: int) -> Collected:
@@ -235,6 +238,13 @@ def _flags(session: Session, room_id: int) -> list[str]:
     """What attention noticed, message by message of the transcript."""
     query = select(Event).where(Event.room_id == room_id, Event.kind == "message").order_by(Event.seq)
     return [", ".join((event.data or {}).get("flags", [])) for event in session.scalars(query)]
+
+
+def _danger(session: Session, room_id: int) -> list[str]:
+    """What the screen saw in the seeker's messages: severity and kinds."""
+    query = select(Event).where(Event.room_id == room_id, Event.kind == CARE).order_by(Event.seq)
+    seen = [event.data or {} for event in session.scalars(query)]
+    return [f"{one['severity']}: {', '.join(one['kinds'])}" for one in seen]
 
 
 @router.post("/{name}/conversations/{room_id}", openapi_extra=fields("decision"))

@@ -191,6 +191,7 @@ class Hub:
     Args:
         attention: looks at supporters' messages, one for each tutorial content.
         think: called when a room may want a model's reply; see `partner.Partners`.
+        watch: called with what has just happened in a room; see `watch.Watch`.
     """
 
     def __init__(self, database: Database, broker: Broker, message_rate: float) -> None:
@@ -199,6 +200,7 @@ class Hub:
         self.attention: Callable[[Study], Attention] | None = None
         self.think: Callable[[LiveRoom], None] = lambda room: None
         self.suggest: Callable[[LiveRoom, Client], None] = lambda room, client: None
+        self.watch: Callable[[LiveRoom, Sequence[Entry]], None] = lambda room, entries: None
         self.rooms: dict[int, LiveRoom] = {}
         self._rate = Rate(message_rate, burst=30)
         self._opening: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -277,6 +279,7 @@ class Hub:
                 events = [event_view(entry, client.role) for entry in entries]
                 views[client.role] = frame("events", events=events, state=state_view(room, client.role, now))
             client.send(views[client.role])
+        self.watch(room, entries)
         self.think(room)
 
     def show_typing(self, room: LiveRoom, role: str) -> None:

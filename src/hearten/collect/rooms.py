@@ -16,6 +16,8 @@ from hearten.core.taxonomy import LabelSet
 SEEKER, SUPPORTER = "seeker", "supporter"
 OTHER = {SEEKER: SUPPORTER, SUPPORTER: SEEKER}
 END_REASONS = ("finished", "left", "silent", "care")
+CARE = "care"
+"""The kind of event that shows both sides where help is; see `watch`."""
 
 
 @dataclass(frozen=True, slots=True)

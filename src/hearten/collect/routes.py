@@ -30,6 +30,7 @@ from hearten.collect.rooms import SEEKER, SUPPORTER, Draft, RoomState
 from hearten.collect.state import Collect, attention_to, collect, study_named
 from hearten.collect.study import Study, load_study
 from hearten.collect.tables import Person, Room, Vote
+from hearten.collect.watch import Watch
 from hearten.web import identity
 from hearten.web.background import background
 from hearten.web.guard import Form, fields, limit_tries, same_origin
@@ -54,7 +55,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
             partners.supporter, name
         )  # a missing model is told now, not in mid-conversation
     app.state.collect = Collect({study.name: study for study in studies}, hub, partners)
-    async with background(hub.journal.run(), hub.catch_up()):
+    async with background(hub.journal.run(), hub.catch_up(), Watch(hub).run()):
         yield
 
 

@@ -187,6 +187,9 @@ class Care(Part):
         ("Anywhere: a directory of helplines", "findahelpline.com"),
     )
     """(who, how): put those of your participants' country first."""
+    screen: bool = True
+    """A program reads what seekers write for signs of danger, and shows both sides where help is (`watch`).
+    Participants are told before they consent."""
 
 
 class Judge(Part):

@@ -56,6 +56,7 @@ function happen(event) {
   if (event.kind === "message") draw(event, false);
   if (event.kind === "message" && event.role !== role) part("typing").textContent = "";
   if (event.flags) tell(event.flags.map((flag) => words[`flag_${flag}`]).join(" "));
+  if (event.kind === "care") part("help").hidden = false;
   if (event.kind === "end") say(words[`end_${event.reason}${event.role === role ? "" : "_partner"}`] || words.end_finished);
 }
 
@@ -135,6 +136,7 @@ for (const [id, reason] of Object.entries(ends)) {
     post({ type: "end", reason });
   });
 }
+part("help-close").addEventListener("click", () => { part("help").hidden = true; text.focus(); });
 if (part("suggest")) part("suggest").addEventListener("click", () => transmit({ type: "suggest" }));
 new ResizeObserver(() => { talk.scrollTop = talk.scrollHeight; }).observe(talk);
 setInterval(refresh, 1000);
