@@ -45,7 +45,8 @@ class Trees:
         """Trees for `size` strategies, each of which gets trees even if no moment has it."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        rows = np.concatenate([flat(sessions), np.zeros((size, _width(sessions)), dtype=np.float32)])
+        read = flat(sessions)
+        rows = np.concatenate([read, np.zeros((size, read.shape[1]), dtype=np.float32)])
         gold = np.concatenate([gold_of(sessions), np.arange(size)])
         weights = np.where(np.arange(len(gold)) < len(gold) - size, 1.0, 1e-3)
         grown = HistGradientBoostingClassifier(
@@ -129,7 +130,3 @@ def _moments(session: Session) -> Floats:
     turns = np.concatenate([session.turns, np.zeros((1, session.turns.shape[1]), dtype=np.float32)])
     last = [turns[session.latest(role, 1)[:, 0]][:, columns] for role in (Role.SEEKER, Role.SUPPORTER)]
     return np.concatenate([*last, session.structure], axis=1)
-
-
-def _width(sessions: Sequence[Session]) -> int:
-    return 2 * (LAYERS[LAYER] + len(lexical(""))) + sessions[0].structure.shape[1]

@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 
 from hearten.core.config import Config
 from hearten.core.conversation import Role
-from hearten.models.planner.features import Floats, Session
+from hearten.models.planner.features import Session
 from hearten.models.planner.members import Beliefs, Tensors, gold_of, softmax
 
 TOKEN = re.compile(r"[a-z']+|[?!]")
@@ -75,7 +75,7 @@ class Words:
 
     def _field(self, sessions: Sequence[Session], field: str) -> sparse.csr_matrix:
         places, rarity = self._places[field], self._arrays[f"rarity.{field}"]
-        values: list[Floats] = []
+        values: list[Beliefs] = []
         columns: list[NDArray[np.int64]] = []
         for counts in _counted(sessions, field):
             own = {places[gram]: count for gram, count in counts.items() if gram in places}
