@@ -149,6 +149,17 @@ def test_every_kind_answers_alone_and_comes_back_without_pickle(turns, tmp_path,
     assert again.beliefs(turns) == pytest.approx(beliefs, abs=2e-3)  # halves
 
 
+def test_trees_and_words_may_learn_from_drawn_histories(planner, turns):
+    own = fitting.drawn(planner, turns)
+    real = [session for session, _ in planner.reader.sessions(turns)]
+    assert [session.texts for session in own] == [session.texts for session in real]
+    assert all((one.gold == other.gold).all() for one, other in zip(own, real, strict=True))
+    assert any((one.turns != other.turns).any() for one, other in zip(own, real, strict=True))
+    config = SMALL.model_copy(update={"drawn_history": True})
+    again = fitting.fit(LABELS, turns[:16], turns[16:], config, quiet=True)
+    assert not np.allclose(again.beliefs(turns), planner.beliefs(turns))
+
+
 def test_the_mixture_is_the_mean_of_its_kinds(planner, turns):
     sessions = [session for session, _ in planner.reader.sessions(turns)]
     rows = [row for _, rows in planner.reader.sessions(turns) for row in rows]

@@ -46,19 +46,31 @@ def fit(
     reader.remember(texts_of(valid), quiet=quiet)
     sessions = [session for session, _ in reader.sessions(train)]
     held = [session for session, _ in reader.sessions(valid)]
+    lessons = list(sessions)
     makers: dict[Kind, Callable[[], Member]] = {
         "networks": lambda: networks(sessions, held, len(labels), config, note, quiet),
-        "trees": lambda: Trees.fit(sessions, len(labels), config.trees, config.seed),
-        "words": lambda: Words.fit(sessions, len(labels), config.words),
+        "trees": lambda: Trees.fit(lessons, len(labels), config.trees, config.seed),
+        "words": lambda: Words.fit(lessons, len(labels), config.words),
     }
     members: dict[Kind, Member] = {}
-    for kind in config.kinds:
+    for kind in sorted(config.kinds):  # networks first
         members[kind] = makers[kind]()
+        if kind == "networks" and config.drawn_history:
+            lessons += drawn(Planner(reader, members, config), train)
         note({"kind": kind, **_reached(members[kind].beliefs(held), gold_of(held))})
     planner = Planner(reader, members, config)
     gold = np.array([labels.position(example.strategy or "") for example in valid])
     planner.choice = choose(planner.beliefs(valid), gold, labels)
     return planner
+
+
+def drawn(first: Planner, train: Sequence[Example]) -> list[Session]:
+    """The sessions of `train` with strategies drawn from what `first` believed at each turn."""
+    beliefs = first.beliefs(train)
+    chance = np.random.default_rng(first.config.seed).random((len(train), 1))
+    places, names = (beliefs.cumsum(axis=1) > chance).argmax(axis=1), first.labels.names
+    told = {(one.conversation_id, one.index): names[n] for one, n in zip(train, places, strict=True)}
+    return [session for session, _ in first.reader.sessions(train, told)]
 
 
 def networks(

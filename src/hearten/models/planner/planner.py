@@ -60,6 +60,9 @@ class PlannerConfig(Config):
 
     kinds: tuple[Kind, ...] = ("networks", "trees", "words")
     """What is mixed, each with the same weight."""
+    drawn_history: bool = False
+    """Trees and words also learn from a copy of every conversation whose strategies the networks drew:
+    better where the history is the planner's own, worse macro-F1 where it is gold (experiments/LOG.md)."""
     network: NetworkConfig = NetworkConfig()
     trees: TreesConfig = TreesConfig()
     words: WordsConfig = WordsConfig()
