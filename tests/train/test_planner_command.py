@@ -45,7 +45,8 @@ def test_a_run_folder_says_what_was_trained(trained, capsys):
     manifest = json.loads((out / "run.json").read_text())
     assert manifest["system"] == "planner"
     assert manifest["recipe"]["members"] == 1
-    assert len((out / "metrics.jsonl").read_text().splitlines()) == 1
+    noted = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row.get("kind", "epoch") for row in noted] == ["epoch", "networks", "trees", "words"]
     assert run("planner", "train", "--data", str(data), "--out", str(out)) == 2
     assert "already holds a run" in capsys.readouterr().err
 

@@ -15,7 +15,8 @@ from hearten.core.protocol import open_example
 from hearten.core.records import Example, Reply
 from hearten.core.taxonomy import Strategy
 from hearten.lm.decode import Decoding, StrategyPolicy
-from hearten.models.planner.planner import Beliefs, Planner
+from hearten.models.planner.members import Beliefs
+from hearten.models.planner.planner import Planner
 from hearten.models.system import System
 
 

@@ -29,6 +29,8 @@ Floats = NDArray[np.float32]
 
 LAYERS = {0: 32, 2: 32, 4: 32, 5: 64, 6: 64}
 """Layer of the sentence encoder → how many main directions of it are kept."""
+WIDTH = sum(LAYERS.values())
+"""Numbers of a turn that are its sentence vectors; they come first."""
 CUES = tuple((files("hearten.models.planner") / "cues.txt").read_text(encoding="utf-8").split())
 """Words whose presence is told to the network: our own list, made before anything was measured."""
 LAST = 5
@@ -42,13 +44,22 @@ class Session:
     """One conversation with the moments in it at which a strategy is wanted."""
 
     turns: Floats
-    """(T, n) every turn before the last moment."""
+    """(T, n) every turn before the last moment; the last number is 1 for a supporter's."""
+    texts: tuple[str, ...]
+    """(T,) their texts."""
     places: NDArray[np.int64]
     """(M,) how many turns each moment has before it."""
     structure: Floats
     """(M, d)."""
     gold: NDArray[np.int64]
     """(M,) the strategy's place in the label set; -1 where it is not known."""
+
+    def latest(self, role: Role, count: int) -> NDArray[np.int64]:
+        """(M, count) places of the last turns of `role` before each moment, newest first; -1 for none."""
+        own = np.flatnonzero(self.turns[:, -1] == (role is Role.SUPPORTER))
+        ends = np.searchsorted(own, self.places)[:, None] + count  # in `own` after `count` times none
+        found: NDArray[np.int64] = np.append(np.full(count, -1), own)[ends - 1 - np.arange(count)]
+        return found
 
 
 class Reader:
@@ -109,6 +120,7 @@ class Reader:
         gold = [-1 if e.strategy is None else self.labels.position(e.strategy) for e in examples]
         return Session(
             turns=self._turns(longest.context, used),
+            texts=tuple(turn.text for turn in longest.context),
             places=np.array([len(example.context) for example in examples]),
             structure=np.stack(
                 [
@@ -137,7 +149,7 @@ class Reader:
             )
             for turn, place in zip(turns, used, strict=True)
         ]
-        width = sum(LAYERS.values()) + len(lexical("")) + len(self.labels) + 2
+        width = WIDTH + len(lexical("")) + len(self.labels) + 2
         return np.asarray(rows, dtype=np.float32).reshape(len(rows), width)
 
     def _embed_missing(self, texts: Iterable[str]) -> None:

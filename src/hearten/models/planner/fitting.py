@@ -1,12 +1,12 @@
-"""Making a planner: members that differ by their seed, then choices on the validation part.
+"""Making a planner: one member of each kind from the training part, then choices on the validation part.
 
-The temperature minimises the validation negative log-likelihood. The biases of the operating point
-`macro-f1` are searched coordinate by coordinate for the macro-F1 averaged over resampled validation
-conversations, so that they do not chase the few turns of a rare strategy. The floor of the acceptable
-sets is split conformal prediction's (Sadinle et al. 2019, least ambiguous sets) at nine in ten.
+The temperature minimises the validation negative log-likelihood. The rule of the operating point
+`macro-f1` is the best one for the beliefs held there (`rule`). The floor of the acceptable sets is split
+conformal prediction's (Sadinle et al. 2019, least ambiguous sets) at nine in ten.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +16,14 @@ from hearten.core.progress import Ticker, progress
 from hearten.core.records import Example
 from hearten.core.taxonomy import LabelSet
 from hearten.models.planner.features import Reader, Session
-from hearten.models.planner.network import Batch, Network, batches
-from hearten.models.planner.planner import COVERAGE, Beliefs, Choice, Planner, PlannerConfig, sharpened
+from hearten.models.planner.members import Beliefs, Member, gold_of
+from hearten.models.planner.network import Batch, Network, Networks, batches
+from hearten.models.planner.planner import COVERAGE, Choice, Kind, Planner, PlannerConfig, sharpened
+from hearten.models.planner.rule import best_rule, taking
+from hearten.models.planner.trees import Trees
+from hearten.models.planner.words import Words
 
-RESAMPLES = 24
-STEPS = (0.4, 0.2, 0.1, 0.05)
-"""How far a bias is moved at a time, coarse to fine."""
-Note = Callable[[dict[str, float]], None]
+Note = Callable[[dict[str, Any]], None]
 
 
 def texts_of(examples: Sequence[Example]) -> list[str]:
@@ -45,18 +46,52 @@ def fit(
     reader.remember(texts_of(valid), quiet=quiet)
     sessions = [session for session, _ in reader.sessions(train)]
     held = [session for session, _ in reader.sessions(valid)]
-    with progress("planner", config.members * config.epochs, quiet=quiet) as bar:
-        members = [_member(sessions, held, config, number, note, bar) for number in range(config.members)]
+    lessons = list(sessions)
+    makers: dict[Kind, Callable[[], Member]] = {
+        "networks": lambda: networks(sessions, held, len(labels), config, note, quiet),
+        "trees": lambda: Trees.fit(lessons, len(labels), config.trees, config.seed),
+        "words": lambda: Words.fit(lessons, len(labels), config.words),
+    }
+    members: dict[Kind, Member] = {}
+    for kind in sorted(config.kinds):  # networks first
+        members[kind] = makers[kind]()
+        if kind == "networks" and config.drawn_history:
+            lessons += drawn(Planner(reader, members, config), train)
+        note({"kind": kind, **_reached(members[kind].beliefs(held), gold_of(held))})
     planner = Planner(reader, members, config)
-    beliefs = planner.beliefs(valid)
     gold = np.array([labels.position(example.strategy or "") for example in valid])
-    planner.choice = choose(beliefs, gold, [example.conversation_id for example in valid], labels)
+    planner.choice = choose(planner.beliefs(valid), gold, labels)
     return planner
+
+
+def drawn(first: Planner, train: Sequence[Example]) -> list[Session]:
+    """The sessions of `train` with strategies drawn from what `first` believed at each turn."""
+    beliefs = first.beliefs(train)
+    chance = np.random.default_rng(first.config.seed).random((len(train), 1))
+    places, names = (beliefs.cumsum(axis=1) > chance).argmax(axis=1), first.labels.names
+    told = {(one.conversation_id, one.index): names[n] for one, n in zip(train, places, strict=True)}
+    return [session for session, _ in first.reader.sessions(train, told)]
+
+
+def networks(
+    sessions: Sequence[Session],
+    held: Sequence[Session],
+    size: int,
+    config: PlannerConfig,
+    note: Note,
+    quiet: bool,
+) -> Networks:
+    """`config.members` networks that differ by their seed; `held` is measured on, not learned from."""
+    with progress("networks", config.members * config.epochs, quiet=quiet) as bar:
+        return Networks(
+            [_member(sessions, held, size, config, number, note, bar) for number in range(config.members)]
+        )
 
 
 def _member(
     sessions: Sequence[Session],
     held: Sequence[Session],
+    size: int,
     config: PlannerConfig,
     number: int,
     note: Note,
@@ -66,7 +101,6 @@ def _member(
     seed = config.seed + 1000 * number
     torch.manual_seed(seed)
     chance = np.random.default_rng(seed)
-    size = int(max(session.gold.max() for session in sessions)) + 1
     structure = torch.from_numpy(np.concatenate([session.structure for session in sessions]))
     network = Network(sessions[0].turns.shape[1], structure.shape[1], size, config.network)
     network.standardise(structure)
@@ -79,9 +113,10 @@ def _member(
     )
     for epoch in range(config.epochs):
         loss = _epoch(network.train(), sessions, config, chance, optimiser, schedule)
-        figures = {"member": number, "epoch": epoch + 1, "loss": loss, **measure(network.eval(), held)}
+        found = Networks([network]).beliefs(held)
+        figures = {"member": number, "epoch": epoch + 1, "loss": loss, **_reached(found, gold_of(held))}
         note(figures)
-        bar.advance(1, note=f"member {number + 1}, validation {figures['valid_nll']:.4f}")
+        bar.advance(1, note=f"member {number + 1}, validation {figures['nll']:.4f}")
     return network
 
 
@@ -114,36 +149,31 @@ def shuffled(lengths: Sequence[int], size: int, chance: np.random.Generator) -> 
     return [found[number] for number in chance.permutation(len(found))]
 
 
-@torch.no_grad()
-def measure(network: Network, sessions: Sequence[Session]) -> dict[str, float]:
-    """Mean negative log-likelihood (nats) and accuracy on sessions."""
-    nll, right, count = 0.0, 0, 0
-    for places in batches(sessions, 64):
-        batch = Batch([sessions[place] for place in places])
-        scores = network(batch)
-        nll += float(torch.nn.functional.cross_entropy(scores, batch.gold, reduction="sum"))
-        right += int((scores.argmax(-1) == batch.gold).sum())
-        count += len(batch.gold)
-    return {"valid_nll": nll / count, "valid_accuracy": right / count}
+def _reached(beliefs: Beliefs, gold: NDArray[np.int64]) -> dict[str, float]:
+    """Negative log-likelihood (nats), accuracy and macro-F1 of the likeliest strategies."""
+    own, likeliest = beliefs[np.arange(len(gold)), gold], beliefs.argmax(axis=1)
+    return {
+        "nll": float(-np.log(np.maximum(own, 1e-12)).mean()),
+        "accuracy": float((likeliest == gold).mean()),
+        "macro_f1_argmax": macro_f1(likeliest, gold),
+    }
 
 
-def choose(beliefs: Beliefs, gold: NDArray[np.int64], talks: Sequence[str], labels: LabelSet) -> Choice:
-    """Temperature, biases and floor for (N, K) raw beliefs of validation turns."""
+def choose(beliefs: Beliefs, gold: NDArray[np.int64], labels: LabelSet) -> Choice:
+    """Temperature, rule and floor for (N, K) raw beliefs of validation turns."""
     temperature = _temperature(beliefs, gold)
     shares = sharpened(beliefs, temperature)
-    scores = np.log(np.maximum(shares, 1e-12))
-    bias = biases(scores, gold, talks)
+    gain, cost = best_rule(shares)
     own = shares[np.arange(len(gold)), gold]
     floor = float(np.quantile(own, 1 - min(1.0, COVERAGE * (1 + 1 / len(own))), method="lower"))
     return Choice(
         temperature=temperature,
-        bias={name: round(float(value), 3) for name, value in zip(labels.names, bias, strict=True)},
+        gain={name: round(float(value), 4) for name, value in zip(labels.names, gain, strict=True)},
+        cost={name: round(float(value), 4) for name, value in zip(labels.names, cost, strict=True)},
         floor=floor,
         validation={
-            "accuracy": float((shares.argmax(1) == gold).mean()),
-            "macro_f1_argmax": macro_f1(shares.argmax(1), gold, np.ones((1, len(gold)))),
-            "macro_f1": macro_f1((scores + bias).argmax(1), gold, np.ones((1, len(gold)))),
-            "nll": float(-np.log(np.maximum(own, 1e-12)).mean()),
+            **_reached(shares, gold),
+            "macro_f1": macro_f1(taking(shares, gain, cost).argmax(axis=1), gold),
         },
     )
 
@@ -155,43 +185,9 @@ def _temperature(beliefs: Beliefs, gold: NDArray[np.int64]) -> float:
     return float(grid[int(np.argmin(losses))])
 
 
-def biases(scores: Beliefs, gold: NDArray[np.int64], talks: Sequence[str], seed: int = 13) -> Beliefs:
-    """(K,) what to add to log-probabilities for the highest macro-F1 over resampled conversations."""
-    weights = resampled(talks, RESAMPLES, seed)
-
-    def value(bias: Beliefs) -> float:
-        return macro_f1((scores + bias).argmax(1), gold, weights)
-
-    best: Beliefs = np.zeros(scores.shape[1])
-    reached = value(best)
-    for step in STEPS:
-        moves = [sign * step * row for row in np.eye(len(best)) for sign in (1, -1)]
-        before = -1.0
-        while reached > before:  # until a round of moves brings nothing
-            before = reached
-            for move in moves:
-                if value(best + move) > reached + 1e-6:
-                    best, reached = best + move, value(best + move)
-    centred: Beliefs = best - best.mean()
-    return centred
-
-
-def resampled(talks: Sequence[str], count: int, seed: int) -> Beliefs:
-    """(R, N) how often each turn is drawn when conversations are drawn with replacement."""
-    names, owner = np.unique(np.asarray(talks), return_inverse=True)
-    chance = np.random.default_rng(seed)
-    drawn = [
-        np.bincount(chance.integers(0, len(names), len(names)), minlength=len(names)) for _ in range(count)
-    ]
-    weights: Beliefs = np.stack(drawn).astype(np.float64)[:, owner]
-    return weights
-
-
-def macro_f1(chosen: NDArray[np.int64], gold: NDArray[np.int64], weights: Beliefs) -> float:
-    """Macro-F1 over the strategies in gold, averaged over the rows of `weights` (R, N)."""
-    found = []
-    for place in np.unique(gold):
-        right = weights @ ((chosen == place) & (gold == place))
-        total = weights @ ((chosen == place).astype(float) + (gold == place))
-        found.append(2 * right / np.maximum(total, 1e-12))
-    return float(np.mean(found))
+def macro_f1(chosen: NDArray[np.int64], gold: NDArray[np.int64]) -> float:
+    """Macro-F1 over the strategies in gold."""
+    places = np.unique(gold)
+    right = np.array([((chosen == place) & (gold == place)).sum() for place in places])
+    total = np.array([(chosen == place).sum() + (gold == place).sum() for place in places])
+    return float((2 * right / total).mean())

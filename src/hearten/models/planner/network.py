@@ -1,11 +1,13 @@
-"""The planner's network: a recurrent reading of all turns, the last two turns by themselves, the structure.
+"""Networks: a recurrent reading of all turns, the last two turns by themselves, the structure.
 
 Small and heavily dropped out on purpose: 910 conversations are few, and what a network without dropout
 gains on them it loses on others. Batches are padded; padding changes nothing because a state is read
-where its moment is and the recurrence runs forwards only.
+where its moment is and the recurrence runs forwards only. `Networks` is the mean of several that differ
+by their seed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,6 +15,10 @@ from torch import Tensor, nn
 
 from hearten.core.config import Config
 from hearten.models.planner.features import Session
+from hearten.models.planner.members import Beliefs, Tensors, under
+
+SESSIONS = 64
+"""Sessions a forward pass."""
 
 
 class NetworkConfig(Config):
@@ -95,3 +101,48 @@ def batches(
     )
     for start in range(0, len(places), size):
         yield list(places[start : start + size])
+
+
+class Networks:
+    """The mean of networks of one shape."""
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self.networks = [network.eval() for network in networks]
+
+    @torch.no_grad()
+    def beliefs(self, sessions: Sequence[Session]) -> Beliefs:
+        """(M, K)."""
+        found: dict[int, Beliefs] = {}
+        for places in batches(sessions, SESSIONS):
+            batch = Batch([sessions[place] for place in places])
+            shares = torch.stack([network(batch).double().softmax(-1) for network in self.networks])
+            ends = np.cumsum([len(sessions[place].places) for place in places])[:-1]
+            found.update(zip(places, np.split(shares.mean(0).numpy(), ends), strict=True))
+        return np.concatenate([found[place] for place in range(len(sessions))])
+
+    def tensors(self) -> Tensors:
+        """The weights, matrices in half precision."""
+        return {
+            f"{number}.{name}": value.half().numpy() if value.ndim > 1 else value.numpy()
+            for number, network in enumerate(self.networks)
+            for name, value in network.state_dict().items()
+        }
+
+    def words(self) -> dict[str, list[str]]:
+        """None."""
+        return {}
+
+    @classmethod
+    def restored(cls, tensors: Tensors, words: Mapping[str, Sequence[str]], config: Any) -> Self:
+        """What `tensors` and the sizes in `config` (a `NetworkConfig`) describe."""
+        count = 1 + max(int(name.split(".")[0]) for name in tensors)
+        return cls([_restored(under(tensors, f"{number}."), config) for number in range(count)])
+
+
+def _restored(state: Tensors, config: NetworkConfig) -> Network:
+    turn, structure = state["turn.1.weight"].shape[1], state["centre"].shape[0]
+    network = Network(turn, structure, state["out.1.weight"].shape[0], config)
+    network.load_state_dict(
+        {name: torch.from_numpy(value.astype(np.float32)) for name, value in state.items()}
+    )
+    return network

@@ -1,10 +1,10 @@
 """The trained planner: probabilities of the strategies, two operating points, sets of acceptable ones.
 
-Its belief is the mean of its members' probabilities, sharpened or flattened by one temperature that was
-fitted on validation conversations, so that 0.3 means right three times in ten. What to do with a belief
-depends on what one wants: `accuracy` takes the likeliest strategy; `macro-f1` adds one bias a strategy
-(tuned on validation) so that rare strategies are chosen too. `acceptable` is a split-conformal set: over
-conversations like the validation ones it holds the strategy that was used nine times in ten.
+Its belief is the mean of what its kinds of member believe (`members`), sharpened or flattened by one
+temperature that was fitted on validation conversations, so that 0.3 means right three times in ten. What
+to do with a belief depends on what one wants: `accuracy` takes the likeliest strategy; `macro-f1` takes
+what `rule` says to be worth most. `acceptable` is a split-conformal set: over conversations like the
+validation ones it holds the strategy that was used nine times in ten.
 
 A run folder's `model/` holds `planner.safetensors` and `planner.json`; nothing is pickled.
 """
@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
@@ -26,24 +24,31 @@ from hearten.core.errors import UsageError
 from hearten.core.jsonl import parse_record, read_json, replacing, write_json
 from hearten.core.records import Example
 from hearten.core.taxonomy import LabelSet, Strategy, label_set
-from hearten.models.planner.features import Reader, Session
-from hearten.models.planner.network import Batch, Network, NetworkConfig, batches
+from hearten.models.planner.features import Reader
+from hearten.models.planner.members import Beliefs, Member, under
+from hearten.models.planner.network import NetworkConfig, Networks
+from hearten.models.planner.rule import taking
+from hearten.models.planner.trees import Trees, TreesConfig
+from hearten.models.planner.words import Words, WordsConfig
 
 WEIGHTS = "planner.safetensors"
 SETTINGS = "planner.json"
-SESSIONS = 64
-"""Sessions a forward pass."""
+FORMAT = 2
+"""Of a saved planner; 1 had networks only and biases."""
 COVERAGE = 0.9
 Point = Literal["accuracy", "macro-f1"]
-Beliefs = NDArray[np.float64]
+Kind = Literal["networks", "trees", "words"]
+KINDS: dict[Kind, type[Member]] = {"networks": Networks, "trees": Trees, "words": Words}
 
 
 class Choice(Record):
     """What was chosen on the validation part; never on the test part."""
 
     temperature: float = 1.0
-    bias: dict[str, float] = Field(default_factory=dict)
-    """Added to the log-probabilities at the operating point `macro-f1`, by strategy."""
+    gain: dict[str, float] = Field(default_factory=dict)
+    """Operating point `macro-f1`: by strategy, what its probability is multiplied by (1 if not told) …"""
+    cost: dict[str, float] = Field(default_factory=dict)
+    """… and what is then taken from it (0 if not told)."""
     floor: float = 0.0
     """A strategy at least this probable is acceptable."""
     validation: dict[str, float] = Field(default_factory=dict)
@@ -51,10 +56,18 @@ class Choice(Record):
 
 
 class PlannerConfig(Config):
-    """How a planner is made; defaults chosen by validation log-likelihood."""
+    """How a planner is made."""
 
+    kinds: tuple[Kind, ...] = ("networks", "trees", "words")
+    """What is mixed, each with the same weight."""
+    drawn_history: bool = False
+    """Trees and words also learn from a copy of every conversation whose strategies the networks drew:
+    better where the history is the planner's own, worse macro-F1 where it is gold (experiments/LOG.md)."""
     network: NetworkConfig = NetworkConfig()
-    members: int = 6
+    trees: TreesConfig = TreesConfig()
+    words: WordsConfig = WordsConfig()
+    members: int = 4
+    """Networks that differ by their seed."""
     epochs: int = 12
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
@@ -67,9 +80,13 @@ class Planner:
     """Chooses the next strategy of a supporter."""
 
     def __init__(
-        self, reader: Reader, members: Sequence[Network], config: PlannerConfig, choice: Choice | None = None
+        self,
+        reader: Reader,
+        members: Mapping[Kind, Member],
+        config: PlannerConfig,
+        choice: Choice | None = None,
     ) -> None:
-        self.reader, self.members, self.config = reader, [member.eval() for member in members], config
+        self.reader, self.members, self.config = reader, members, config
         self.choice = choice or Choice()
 
     @property
@@ -85,23 +102,17 @@ class Planner:
         if not examples:
             return found
         held = self.reader.sessions(examples, strategies)
-        for places in batches([session for session, _ in held], SESSIONS):
-            rows = [row for place in places for row in held[place][1]]
-            found[rows] = self.mean([held[place][0] for place in places])
+        sessions = [session for session, _ in held]
+        parts = [member.beliefs(sessions) for member in self.members.values()]
+        found[[row for _, rows in held for row in rows]] = np.mean(parts, axis=0)
         return sharpened(found, self.choice.temperature)
-
-    @torch.no_grad()
-    def mean(self, sessions: Sequence[Session]) -> Beliefs:
-        """(M, K) mean probabilities of the members, not calibrated."""
-        batch = Batch(sessions)
-        shares = torch.stack([member(batch).double().softmax(-1) for member in self.members])
-        mean: Beliefs = shares.mean(0).numpy()
-        return mean
 
     def choose(self, beliefs: Beliefs, point: Point = "accuracy") -> list[Strategy]:
         """The strategy at an operating point, for each row."""
-        bias = np.array([self.choice.bias.get(name, 0.0) for name in self.labels.names])
-        scores = np.log(np.maximum(beliefs, 1e-12)) + (bias if point == "macro-f1" else 0.0)
+        names, scores = self.labels.names, beliefs
+        if point == "macro-f1":
+            gain = np.array([self.choice.gain.get(name, 1.0) for name in names])
+            scores = taking(beliefs, gain, np.array([self.choice.cost.get(name, 0.0) for name in names]))
         return [self.labels.strategies[place] for place in scores.argmax(1)]
 
     def acceptable(self, beliefs: Beliefs) -> list[list[Strategy]]:
@@ -138,20 +149,20 @@ class Planner:
     def save(self, folder: Path) -> None:
         """Write the weights and the settings into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        tensors: dict[str, NDArray[Any]] = {f"reader.{k}": v for k, v in self.reader.weights.items()}
-        for number, member in enumerate(self.members):
-            state = member.state_dict().items()
-            tensors |= {f"{number}.{name}": value.numpy() for name, value in state}
         tensors = {
-            k: np.ascontiguousarray(v.astype(np.float16 if v.ndim > 1 else v.dtype))
-            for k, v in tensors.items()
+            f"reader.{name}": value.astype(np.float16) if value.ndim > 1 else value
+            for name, value in self.reader.weights.items()
         }
+        for kind, member in self.members.items():
+            tensors |= {f"{kind}.{name}": value for name, value in member.tensors().items()}
         with replacing(folder / WEIGHTS, "wb") as stream:
-            stream.write(to_bytes(tensors))
+            stream.write(to_bytes({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
         settings = {
+            "format": FORMAT,
             "labels": self.labels.name,
             "config": self.config.model_dump(),
             "choice": self.choice.model_dump(),
+            "words": {kind: member.words() for kind, member in self.members.items()},
         }
         write_json(folder / SETTINGS, settings)
 
@@ -166,11 +177,17 @@ class Planner:
         if not (place / SETTINGS).is_file():
             raise UsageError(f"'{folder}' holds no planner", fix="hearten planner train makes one")
         settings = read_json(place / SETTINGS)
-        tensors = {name: value.astype(np.float32) for name, value in load_file(place / WEIGHTS).items()}
+        if settings.get("format") != FORMAT:
+            raise UsageError(f"'{folder}' was made by another version of the planner", fix="train it again")
+        tensors = load_file(place / WEIGHTS)
         config = parse_record(settings["config"], PlannerConfig, where=str(place / SETTINGS))
         choice = parse_record(settings["choice"], Choice, where=str(place / SETTINGS))
-        reader = Reader(label_set(settings["labels"]), _under(tensors, "reader."))
-        members = [_member(_under(tensors, f"{number}."), config) for number in range(config.members)]
+        reader = Reader(label_set(settings["labels"]), under(tensors, "reader."))
+        shapes: dict[Kind, Any] = {"networks": config.network, "trees": config.trees, "words": config.words}
+        members = {
+            kind: KINDS[kind].restored(under(tensors, f"{kind}."), settings["words"][kind], shapes[kind])
+            for kind in config.kinds
+        }
         return cls(reader, members, config, choice)
 
 
@@ -179,14 +196,3 @@ def sharpened(beliefs: Beliefs, temperature: float) -> Beliefs:
     scores = np.maximum(beliefs, 1e-12) ** (1 / temperature)
     shares: Beliefs = scores / scores.sum(axis=1, keepdims=True)
     return shares
-
-
-def _under(tensors: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _member(state: Mapping[str, NDArray[Any]], config: PlannerConfig) -> Network:
-    turn, structure = state["turn.1.weight"].shape[1], state["centre"].shape[0]
-    member = Network(turn, structure, state["out.1.weight"].shape[0], config.network)
-    member.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
-    return member
