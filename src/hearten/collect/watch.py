@@ -3,8 +3,8 @@
 The crisis screen (`safety.screen`) reads what seekers write after it is delivered, in a thread, never in a
 message's way. What it finds becomes an event of the room: both sides then see help lines, and the study
 leader sees the room marked. It ends nothing, forbids nothing and is in no corpus; only severity and kinds are
-kept. A room is told once, and again if it becomes more severe. The event's id is made of the message's number,
-so that two processes, or a restart, tell it once.
+kept. A room is told once, and again if it becomes more severe. The event's id is made of the number of the
+message, so that two processes, or a restart, tell it once.
 """
 
 import asyncio
