@@ -81,6 +81,13 @@ def serve(
         bool, typer.Option("--minors", help="the people here are minors: their words and lines")
     ] = False,
     emotion: Annotated[str | None, typer.Option(help="read the seeker's emotion with this detector")] = None,
+    rater: Annotated[
+        str | None, typer.Option(help="judge replies before they are given: a rater's folder or asked:MODEL")
+    ] = None,
+    best_of: Annotated[int, typer.Option(min=1, max=16, help="with --rater: replies it chooses from")] = 4,
+    refine_by: Annotated[
+        str | None, typer.Option(help="with --rater: this chat model rewrites unhelpful replies instead")
+    ] = None,
     notices: Annotated[bool, typer.Option(help="the API's first reply says that it is an AI")] = True,
     keep: Keep = None,
     keep_days: Annotated[int, typer.Option(min=1, help="days after which they are removed")] = 30,
@@ -101,6 +108,7 @@ def serve(
     from hearten.web.settings import Settings
 
     _known_region(region)
+    _needs_rater(rater, refine_by)
     with tempfile.TemporaryDirectory(prefix="hearten-") as passing:
         place = f"sqlite:///{passing}/web.sqlite"
         _run(
@@ -109,7 +117,14 @@ def serve(
                 model=model,
                 labels=labels_of(model),
                 engine=EngineConfig(context=context, slots=at_once, threads=threads),
-                links=LinksConfig(region=region, minor=minors, emotion=emotion),
+                links=LinksConfig(
+                    region=region,
+                    minor=minors,
+                    emotion=emotion,
+                    rater=rater,
+                    best_of=best_of,
+                    refine_by=refine_by,
+                ),
                 at_once=at_once,
                 queue=queue,
                 keys=keys,
@@ -135,6 +150,14 @@ def _known_region(code: str | None) -> None:
 
     if code is not None:
         region(code)
+
+
+def _needs_rater(rater: str | None, refine_by: str | None) -> None:
+    from hearten.core.errors import UsageError
+
+    if refine_by is not None and rater is None:
+        fix = "add --rater FOLDER (hearten align rater train makes one) or --rater asked:MODEL"
+        raise UsageError("--refine-by needs a rater to say what is unhelpful", fix=fix)
 
 
 def _run(settings: "ServeSettings") -> None:
