@@ -55,7 +55,7 @@ class Spellings:
     def keep(self, text: str, ids: Iterable[int]) -> None:
         """Remember the spelling of a text, if it is one."""
         spelt = tuple(one for one in ids if one != self._end)
-        if not text or str(self._tokenizer.decode(spelt)).strip() != text:
+        if not text or str(self._tokenizer.decode(list(spelt))).strip() != text:
             return
         with self._lock:
             self._ids[_key(text)] = spelt
