@@ -4,7 +4,7 @@
 
 `build(supporter, config)` puts them together. What a link found out stands in `Reply.details` under its name,
 and what it took in `details["links"]`. Choosing the strategy and replying are the inner supporter's own; the
-two screens are one link (`safety.chain`), because the care path decides whether anybody else is asked. Where a
+two screens are one link (`safety.chain`), because the care path decides whether anybody else is asked. If a
 rater judges, nothing of a reply is shown before its verdict: one that must be mended was never seen.
 
 A link heeds wishes by making itself again round the inner supporter that heeds them.
