@@ -34,6 +34,7 @@ from hearten.data.seeds import seed_conversations
 from hearten.lm.embedded import embedded_folder, quiet_libraries
 from hearten.lm.engine import Engine, EngineConfig
 from hearten.lm.render import Renderer
+from hearten.lm.spelling import Spellings
 from hearten.lm.waiting import sleep_soon
 
 sleep_soon()
@@ -152,20 +153,27 @@ def crowd(port: int, scripts: list[list[str]], tokens: int) -> tuple[list[Turn],
 
 
 def bare(engine: Engine, renderer: Renderer, asks: list[str], tokens: int, like: list[Turn]) -> list[Turn]:
-    """The engine alone on the same conversation, as many tokens a reply as the server made."""
+    """The engine alone on the same questions, as many tokens a reply as the server made.
+
+    It goes on from its own replies, which stand in its prompt cache as the server's stand in the server's.
+    """
     from hearten.core.conversation import Profile, Role
     from hearten.core.conversation import Turn as Said
 
-    said, turns = [], []
+    said, turns, spellings = [], [], Spellings(renderer.tokenizer, renderer.end_id)
+    renderer.spelt = spellings.find
     for text, served in zip(asks, like, strict=True):
         said.append(Said(speaker=Role.SEEKER, text=text))
         prompt = renderer.context(said, Profile())
         sampling = Sampling(temperature=0.7, max_tokens=max(1, served.tokens or tokens), seed=1)
         start, first = time.perf_counter(), None
-        for _ in engine.stream(prompt, sampling, banned=[*renderer.strategy_ids, renderer.end_id]):
+        reply = ""
+        pieces = engine.pieces(prompt, sampling, banned=[*renderer.strategy_ids, renderer.end_id])
+        for piece in spellings.listen(pieces):
             first = first or time.perf_counter() - start
+            reply += piece.text
         turns.append(Turn(first or 0.0, time.perf_counter() - start, sampling.max_tokens))
-        said.append(Said(speaker=Role.SUPPORTER, text=served.text or "…"))
+        said.append(Said(speaker=Role.SUPPORTER, text=reply.strip() or "…"))
     return turns
 
 
@@ -228,6 +236,7 @@ def serve(gguf: Path, port: int, slots: int) -> None:
     renderer = Renderer(AutoTokenizer.from_pretrained(embedded_folder()), LABELS)
     engine = Engine(gguf, EngineConfig(context=CONTEXT, slots=slots, threads=THREADS))
     supporter = EngineSupporter("bench", engine, renderer, Decoding(temperature=0.7), StrategyPolicy())
+    supporter.warm()  # as `hearten serve` does
     web = Settings(port=port, database=f"sqlite:///{gguf.parent}/chats.sqlite")
     settings = ServeSettings(web=web, model="bench", at_once=slots, notices=False, requests_per_minute=10**6)
     app = serving(settings, build(supporter, LinksConfig()))

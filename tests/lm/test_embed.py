@@ -6,14 +6,15 @@ import pytest
 
 from hearten.core.errors import UsageError
 from hearten.lm import embed as module
-from hearten.lm.embed import DIMENSIONS, _batches, embed
+from hearten.lm.embed import DIMENSIONS, _lines, embed
 
 
-def test_batches_cover_every_row_once_and_stay_under_the_token_bound():
+def test_lines_hold_every_row_once_and_are_never_too_long():
     lengths = [3, 256, 10, 1, 256, 40] * 30
-    groups = list(_batches(lengths))
-    assert sorted(row for group in groups for row in group) == list(range(len(lengths)))
-    assert all(len(group) * max(lengths[row] for row in group) <= module.BATCH_TOKENS for group in groups)
+    lines = _lines(lengths)
+    assert sorted(row for line in lines for row in line) == list(range(len(lengths)))
+    assert all(sum(lengths[row] for row in line) <= module.MAX_TOKENS for line in lines)
+    assert len(lines) <= 60 + 7, "the short ones share lines: 30 * 54 tokens fit in seven"
 
 
 def test_no_texts_need_no_encoder(monkeypatch):

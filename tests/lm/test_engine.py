@@ -96,3 +96,18 @@ def test_the_port_that_llama_cpp_opens_is_locked(engine):
         with pytest.raises(urllib.error.HTTPError) as error:
             urllib.request.urlopen(engine.address + path, data=body, timeout=10)
         assert error.value.code == 401, path
+
+
+def test_what_all_prompts_begin_with_is_read_before_the_first_comes(gguf):
+    engine = Engine(gguf, EngineConfig(context=256, slots=3, threads=1, set_aside=64))
+    opening = [5, 6, 7, 8, *range(20, 40)]
+    engine.warm(opening)
+    told = [engine._ask({"prompt": [*opening, 60 + number], "max_tokens": 1}) for number in range(3)]
+    assert [one["timings"]["cache_n"] for one in told] == [24, 24, 24]
+    assert sorted(one["__verbose"]["id_slot"] for one in told) == [0, 1, 2]
+
+
+def test_pieces_carry_the_ids_that_were_written(engine):
+    pieces = list(engine.pieces(conversation(3, 30), GREEDY, banned=[2]))
+    told = sum(len(piece.ids) for piece in pieces)
+    assert 0 < told <= pieces[-1].written == 8, "a piece of a character waits for the next id"

@@ -6,10 +6,13 @@ import pytest
 from fakes_serve import ESCONV, Typist
 
 from hearten.core.conversation import Conversation, Role, Turn
+from hearten.core.rater import facet, verdict
 from hearten.core.records import Reply
 from hearten.core.supporter import Adjustable, Wishes
+from hearten.models.refine import BestOf, Refined
 from hearten.safety import screen
-from hearten.serve.links import Emotion, Link, LinksConfig, build, stages
+from hearten.serve.links import Emotion, Judged, Link, LinksConfig, build, stages
+from hearten.serve.why import read
 
 HELLO = Conversation(id="c", turns=(Turn(speaker=Role.SEEKER, text="my cat ran away"),))
 
@@ -99,3 +102,91 @@ def test_an_empty_reply_is_asked_for_again_then_replaced():
     chain = build(Typist(""), LinksConfig())
     assert len(chain.reply(HELLO)[0].text) > 20
     assert len(list(chain.stream(HELLO))[-1].text) > 20
+
+
+class Strict:
+    """Finds every reply with a "should" unhelpful, and says so in words nobody is to see."""
+
+    name, facets = "strict", ("empathy",)
+
+    def rate(self, context, replies):
+        return [(self.one(text),) for text in replies]
+
+    def one(self, text):
+        bad, good = (
+            next(c for c in facet("empathy").classes if facet("empathy").helpful(c) is h)
+            for h in (False, True)
+        )
+        share = 0.9 if "should" in text else 0.1
+        chances = dict.fromkeys(facet("empathy").classes, 0.0) | {bad: share, good: 1 - share}
+        return verdict("empathy", chances, raw="SECRET")
+
+
+class Says:
+    """Says one reply after the other; heeds no wishes."""
+
+    name = "says"
+
+    def __init__(self, *texts):
+        self.texts = texts
+
+    def reply(self, conversation, *, strategy=None, n=1):
+        return [Reply(text=text, strategy=ESCONV.find("Question")) for text in self.texts[:n]]
+
+
+class Mends:
+    name = "mends"
+
+    def complete(self, messages, *, sampling=None, n=1):
+        return ["That sounds hard."]
+
+
+def chosen(*texts):
+    return Judged(Says(*texts), lambda inner: BestOf(inner, Strict(), 2))
+
+
+def mended(text):
+    return Judged(Says(text), lambda inner: Refined(inner, Strict(), Mends()))
+
+
+def test_the_best_of_several_is_given_with_its_verdict():
+    (reply,) = chosen("You should get over it.", "What happened?").reply(HELLO)
+    assert reply.text == "What happened?"
+    assert reply.details["verdicts"][0]["helpful"] is True
+    assert [link["name"] for link in reply.details["links"]] == ["judge"]
+    assert read(reply).verdicts[0].facet == "empathy", "the page can show it"
+
+
+def test_nothing_unhelpful_is_shown_while_a_reply_is_mended_nor_told_afterwards():
+    replies = list(mended("You should get over it.").stream(HELLO))
+    assert [reply.text for reply in replies] == ["That sounds hard."]
+    assert replies[0].details["rewrites"] == 1
+    assert "should" not in str(replies[0].details)
+    assert "SECRET" not in str(replies[0].details)
+
+
+def test_a_request_may_do_without_the_rater():
+    plain = chosen("You should get over it.", "What happened?").wished(Wishes(refine=False))
+    assert plain.reply(HELLO)[0].text == "You should get over it."
+    assert "verdicts" not in (list(plain.stream(HELLO))[-1].details or {})
+
+
+@pytest.mark.parametrize(("wish", "told"), [(True, True), (False, False), (None, False)])
+def test_without_a_rater_a_wish_to_refine_is_answered_with_a_word(wish, told):
+    chain = build(Typist(), LinksConfig(screens=False)).wished(Wishes(refine=wish))
+    assert ("no rater" in chain.reply(HELLO)[0].details.get("refine", "")) is told
+
+
+def test_the_rater_of_the_settings_is_opened_and_its_reply_screened(monkeypatch):
+    from hearten.models import raters
+
+    monkeypatch.setattr(raters, "open_rater", lambda name: Strict())
+    chain = build(Says("What happened?", "You should."), LinksConfig(rater="runs/rater", best_of=2))
+    last = list(chain.stream(HELLO))[-1]
+    assert [link["name"] for link in last.details["links"]] == [
+        "judge",
+        "stage",
+        "screen input",
+        "screen output",
+    ]
+    assert last.details["verdicts"][0]["helpful"] is True

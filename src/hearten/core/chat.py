@@ -52,6 +52,8 @@ class Piece(Record):
     """With the last piece: tokens of the prompt that had been read before."""
     written: int | None = None
     """With the last piece: tokens of the reply."""
+    ids: tuple[int, ...] = ()
+    """Its tokens, where the model tells; a few bytes of a character may be in the next piece."""
 
 
 @runtime_checkable

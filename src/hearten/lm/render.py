@@ -116,6 +116,7 @@ class Renderer:
         self._opens = {role: self._ids(text) for role, text in self.style.opens.items()}
         self.end_id: int = self._close[0]
         self.words: Callable[[Turn, bool], str] = plain_words
+        self.spelt: Callable[[str], Sequence[int] | None] = no_spelling
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
@@ -167,7 +168,13 @@ class Renderer:
         """
         named = turn.speaker is Role.SUPPORTER and self.labels is not None and turn.strategy is not None
         label = [self.strategy_id(turn.strategy)] if named else []
-        return [*self._opens[turn.speaker], *label, *self._ids(self.words(turn, last)), *self._close]
+        return [*self._opens[turn.speaker], *label, *self._said(turn, last), *self._close]
+
+    def _said(self, turn: Turn, last: bool) -> Sequence[int]:
+        """Ids of a past turn's words; a reply that the model wrote itself as it wrote it."""
+        words = self.words(turn, last)
+        own = self.spelt(words) if turn.speaker is Role.SUPPORTER else None
+        return self._ids(words) if own is None else own
 
     def context(
         self, turns: Iterable[Turn], profile: Profile, limit: int | None = None, *, stride: int = 1
@@ -259,6 +266,11 @@ class Renderer:
 def plain_words(turn: Turn, last: bool) -> str:
     """What was said and nothing else; a system may put its own function in `Renderer.words`."""
     return turn.text
+
+
+def no_spelling(text: str) -> None:
+    """Every text is spelt by the tokenizer; the chat engine may put its memory in `Renderer.spelt`."""
+    return
 
 
 def first_kept(lengths: Sequence[int], room: int, stride: int = 1) -> int:

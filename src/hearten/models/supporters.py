@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from hearten.core.chat import ChatModel, CountingModel, Message, Piece, Sampling
-from hearten.core.conversation import Conversation, Role
+from hearten.core.conversation import Conversation, Profile, Role
 from hearten.core.errors import UsageError
 from hearten.core.protocol import open_example
 from hearten.core.records import Reply
@@ -27,12 +27,13 @@ from hearten.core.runfolder import RunFolder
 from hearten.core.supporter import StreamingSupporter, Supporter, Wishes
 from hearten.core.taxonomy import Strategy, label_set
 from hearten.knowledge.live import LiveKnowledge, open_live
-from hearten.lm.chat import reseeded
+from hearten.lm.chat import EngineChat, reseeded
 from hearten.lm.decode import Decoding, StrategyPolicy
 from hearten.lm.embedded import quiet_libraries
 from hearten.lm.engine import Engine, EngineConfig
 from hearten.lm.gguf_export import export_gguf, refusal
 from hearten.lm.render import Renderer
+from hearten.lm.spelling import Spellings
 from hearten.models.planner.decoding import generate, plan
 from hearten.models.system import SETTINGS, WEIGHTS, System, read_settings
 from hearten.models.systems import SYSTEMS
@@ -115,8 +116,15 @@ class EngineSupporter:
     ) -> None:
         self.name, self._engine, self._renderer = name, engine, renderer
         self._decoding, self._policy = decoding, policy
+        self._spellings = Spellings(renderer.tokenizer, renderer.end_id)
+        renderer.spelt = self._spellings.find
         self._avoid: tuple[str, ...] = ()
         self._chance = np.random.default_rng(decoding.seed)
+
+    def warm(self) -> None:
+        """Read what every prompt begins with, before the first person waits for it."""
+        renderer = self._renderer
+        self._engine.warm([*renderer.opening(Profile()), *renderer.open_turn(Role.SEEKER)])
 
     def wished(self, wishes: Wishes) -> "EngineSupporter":
         """The same run under a request's wishes; strategies to avoid are masked before one is chosen."""
@@ -147,7 +155,7 @@ class EngineSupporter:
         start = Reply(text="", strategy=chosen, probabilities=beliefs)
         yield start
         with closing(self._engine.pieces(prompt, decoding, banned=renderer.strategy_ids)) as pieces:
-            yield from grown(start, pieces)
+            yield from grown(start, self._spellings.listen(pieces))
 
     def _choose(
         self, conversation: Conversation, prompt: list[int], forced: Strategy | None
@@ -249,6 +257,11 @@ class PromptedSupporter:
             (files("hearten.models") / "prompts" / "supporter.md").read_text(encoding="utf-8").strip()
         )
 
+    def warm(self) -> None:
+        """Read what every prompt begins with, where the model runs in the engine."""
+        if isinstance(self._model, EngineChat):
+            self._model.warm([Message(role="system", content=self._lead(""))])
+
     def wished(self, wishes: Wishes) -> "PromptedSupporter":
         """The same model under a request's wishes; further instructions follow its own."""
         other = copy(self)
@@ -277,23 +290,22 @@ class PromptedSupporter:
 
         What changes from turn to turn stands at the end, so that a prompt cache stays good.
         """
-        told = conversation.profile.situation
-        lead = [
-            self._prompt,
-            self._examples(),
-            self._instructions,
-            f"Their situation: {told}" if told else "",
-        ]
+        lead = self._lead(conversation.profile.situation or "")
         said = [
             Message(role="user" if turn.speaker is Role.SEEKER else "assistant", content=turn.text)
             for turn in conversation.turns
         ]
-        messages = [Message(role="system", content="\n\n".join(filter(None, lead))), *said]
+        messages = [Message(role="system", content=lead), *said]
         if strategy is not None:  # not a message of its own: many chat templates know one system message only
             wish = f"(In your next reply: {strategy.name}. {strategy.definition})"
             last = messages.pop()
             messages.append(Message(role=last.role, content=f"{last.content}\n\n{wish}"))
         return messages
+
+    def _lead(self, situation: str) -> str:
+        """The system's words: the prompt, examples, further instructions and what is known of the seeker."""
+        told = f"Their situation: {situation}" if situation else ""
+        return "\n\n".join(filter(None, [self._prompt, self._examples(), self._instructions, told]))
 
     def _examples(self) -> str:
         """The exchanges that are shown, as a part of the prompt; empty without any."""

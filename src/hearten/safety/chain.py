@@ -27,6 +27,7 @@ from hearten.core.taxonomy import Strategy
 from hearten.safety import notice
 from hearten.safety.care import Care, walk, words
 from hearten.safety.output import Verdict, fallback, inspect, safe_start
+from hearten.safety.screen import screen
 from hearten.safety.seen import Seen
 
 FINISHED = re.compile(r"[.!?…]+[\"'”’)]*(?=\s)")
@@ -220,6 +221,13 @@ class _Begun:
 
     def answer(self, text: str) -> Reply:
         return Reply(text=text).noted("screen input", self.screening, safety=_seen(self.care))
+
+
+def prepare() -> None:
+    """Load the encoder and compile the tables now, so that the first person does not wait for it."""
+    screen(["Hello there. How are you?"])
+    inspect("Hello there.")
+    safe_start("Hello there and")
 
 
 def _masked(inner: Supporter, wishes: Wishes, settings: ChainSettings) -> Supporter:

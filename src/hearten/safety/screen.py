@@ -61,7 +61,8 @@ def _batch(texts: list[str]) -> list[Finding]:
     if learned is None:
         return [_by_rules(reading) for reading in readings]
     open_ = [number for number, text in enumerate(texts) if _readable(text) and not _sure(readings[number])]
-    seen = dict(zip(open_, _nearest([texts[i] for i in open_], learned), strict=True))
+    messages = [(texts[number], readings[number]) for number in open_]
+    seen = dict(zip(open_, _nearest(messages, learned), strict=True))
     return [_judge(reading, seen.get(number)) for number, reading in enumerate(readings)]
 
 
@@ -87,14 +88,19 @@ def _sure(reading: Reading) -> bool:
     return bool(reading.certain) and not reading.contexts
 
 
-def _nearest(texts: list[str], learned: Classifier) -> Iterator[tuple[float, str, str]]:
-    """(logit, kind, piece) of the most alarming piece of each text."""
-    cut = [pieces(text) for text in texts]
+def _nearest(
+    messages: Sequence[tuple[str, Reading]], learned: Classifier
+) -> Iterator[tuple[float, str, str]]:
+    """(logit, kind, piece) of the most alarming piece of each message; its first piece is all of it."""
+    cut = [pieces(text) for text, _ in messages]
     flat = [piece for parts in cut for piece in parts]
     if not flat:
         return
-    whole = [read(parts[0]).contexts for parts in cut for _ in parts]
-    readings = [_within(read(piece), contexts) for piece, contexts in zip(flat, whole, strict=True)]
+    readings = [
+        one
+        for (_, whole), parts in zip(messages, cut, strict=True)
+        for one in (whole, *(_within(read(part), whole.contexts) for part in parts[1:]))
+    ]
     points = learned.project(vectors(flat))
     logits, kinds = learned.logits(flat, points, readings), learned.kinds(points)
     ends = list(accumulate(len(parts) for parts in cut))

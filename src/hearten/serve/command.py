@@ -3,7 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,16 @@ Model = Annotated[
 Keep = Annotated[Path | None, typer.Option(help="keep the page's conversations in this file, encrypted")]
 KeyFile = Annotated[
     Path | None, typer.Option(help="with --keep: its key, if not in the configuration folder")
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="the engine's threads; every core if not given")]
+Keys = Annotated[Path | None, typer.Option(help="key file; without one the API answers this machine alone")]
+NewKey = Annotated[str | None, typer.Option(help="with --keys: make a key of this name, print it, leave")]
+Minors = Annotated[bool, typer.Option("--minors", help="the people here are minors: their words and lines")]
+RaterName = Annotated[
+    str | None, typer.Option(help="judge replies before they are given: a rater's folder or asked:MODEL")
+]
+RefineBy = Annotated[
+    str | None, typer.Option(help="with --rater: this chat model rewrites unhelpful replies instead")
 ]
 
 
@@ -66,21 +76,16 @@ def serve(
     at_once: Annotated[int, typer.Option(min=1, help="replies made at the same time")] = 16,
     queue: Annotated[int, typer.Option(min=0, help="requests that may wait for a place")] = 64,
     context: Annotated[int, typer.Option(min=256, help="tokens of a conversation the model reads")] = 2048,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="the engine's threads; every core if not given")
-    ] = None,
-    keys: Annotated[
-        Path | None, typer.Option(help="key file; without one the API answers this machine alone")
-    ] = None,
-    new_key: Annotated[
-        str | None, typer.Option(help="with --keys: make a key of this name, print it, leave")
-    ] = None,
+    threads: Threads = None,
+    keys: Keys = None,
+    new_key: NewKey = None,
     requests_per_minute: Annotated[float, typer.Option(min=0.1, help="for each key or address")] = 60,
     region: Annotated[str | None, typer.Option(help="whose help lines are named, as us or gb")] = None,
-    minors: Annotated[
-        bool, typer.Option("--minors", help="the people here are minors: their words and lines")
-    ] = False,
+    minors: Minors = False,
     emotion: Annotated[str | None, typer.Option(help="read the seeker's emotion with this detector")] = None,
+    rater: RaterName = None,
+    best_of: Annotated[int, typer.Option(min=1, max=16, help="with --rater: replies it chooses from")] = 4,
+    refine_by: RefineBy = None,
     notices: Annotated[bool, typer.Option(help="the API's first reply says that it is an AI")] = True,
     keep: Keep = None,
     keep_days: Annotated[int, typer.Option(min=1, help="days after which they are removed")] = 30,
@@ -101,6 +106,8 @@ def serve(
     from hearten.web.settings import Settings
 
     _known_region(region)
+    _needs_rater(rater, refine_by)
+    judging: dict[str, Any] = {"rater": rater, "best_of": best_of, "refine_by": refine_by}
     with tempfile.TemporaryDirectory(prefix="hearten-") as passing:
         place = f"sqlite:///{passing}/web.sqlite"
         _run(
@@ -109,7 +116,7 @@ def serve(
                 model=model,
                 labels=labels_of(model),
                 engine=EngineConfig(context=context, slots=at_once, threads=threads),
-                links=LinksConfig(region=region, minor=minors, emotion=emotion),
+                links=LinksConfig(region=region, minor=minors, emotion=emotion, **judging),
                 at_once=at_once,
                 queue=queue,
                 keys=keys,
@@ -135,6 +142,14 @@ def _known_region(code: str | None) -> None:
 
     if code is not None:
         region(code)
+
+
+def _needs_rater(rater: str | None, refine_by: str | None) -> None:
+    from hearten.core.errors import UsageError
+
+    if refine_by is not None and rater is None:
+        fix = "add --rater FOLDER (hearten align rater train makes one) or --rater asked:MODEL"
+        raise UsageError("--refine-by needs a rater to say what is unhelpful", fix=fix)
 
 
 def _run(settings: "ServeSettings") -> None:

@@ -1,10 +1,11 @@
 """The chain that answers: each link is a supporter round another, and each can be left out.
 
-    screen input → read the emotion → choose the strategy → reply → (refine) → screen output
+    screen input → read the emotion → choose the strategy → reply → (judge) → screen output
 
 `build(supporter, config)` puts them together. What a link found out stands in `Reply.details` under its name,
 and what it took in `details["links"]`. Choosing the strategy and replying are the inner supporter's own; the
-two screens are one link (`safety.chain`), because the care path decides whether anybody else is asked.
+two screens are one link (`safety.chain`), because the care path decides whether anybody else is asked. If a
+rater judges, nothing of a reply is shown before its verdict: one that must be mended was never seen.
 
 A link heeds wishes by making itself again round the inner supporter that heeds them.
 """
@@ -13,7 +14,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, cast
+
+from pydantic import Field
 
 from hearten.core.config import Config
 from hearten.core.conversation import Conversation, Role
@@ -35,6 +38,12 @@ class LinksConfig(Config):
     """Everybody here is a minor: other words and other lines."""
     emotion: str | None = None
     """The emotion detector that reads the seeker's last message, as `embedded`; None leaves the link out."""
+    rater: str | None = None
+    """Who judges replies before they are given (`models.raters.open_rater`); None leaves the link out."""
+    best_of: Annotated[int, Field(ge=1, le=16)] = 4
+    """Replies the rater chooses from."""
+    refine_by: str | None = None
+    """The chat model that rewrites a reply judged unhelpful, instead of choosing from several."""
     stage: bool = True
     """Say at which stage of support the strategy stands."""
 
@@ -53,9 +62,11 @@ def build(supporter: Supporter, config: LinksConfig) -> "Link | SafeSupporter":
     """`supporter` with every link of `config` round it.
 
     Raises:
-        UsageError: the emotion detector is not installed.
+        UsageError: the emotion detector is not installed; no such rater or chat model.
     """
-    chain: Link = Link(supporter)
+    chain: Link = Unjudged(supporter)
+    if config.rater is not None:
+        chain = _judged(supporter, config.rater, config)
     if config.stage:
         chain = Stage(chain)
     if config.emotion is not None:
@@ -98,6 +109,82 @@ class Link:
     def note(self, conversation: Conversation) -> Callable[[Reply], Reply]:
         """What this link does to a reply to `conversation`."""
         return lambda reply: reply
+
+
+class Judged(Link):
+    """Verdicts on the reply before it is given: the best of several, or rewritten while a facet fails.
+
+    Args:
+        inner: answers.
+        round_it: makes the judging supporter round `inner` (`models.refine.BestOf` or `Refined`).
+    """
+
+    def __init__(self, inner: Supporter, round_it: Callable[[Supporter], Supporter]) -> None:
+        super().__init__(inner)
+        self._round_it, self._on = round_it, True
+
+    def wished(self, wishes: Wishes) -> "Judged":
+        """The same link; a request that wishes no refining is answered without it."""
+        other = cast(Judged, super().wished(wishes))
+        other._on = wishes.refine is not False
+        return other
+
+    def reply(
+        self, conversation: Conversation, *, strategy: Strategy | None = None, n: int = 1
+    ) -> list[Reply]:
+        """The replies that were chosen or mended, with their verdicts."""
+        if not self._on:
+            return super().reply(conversation, strategy=strategy, n=n)
+        start = time.perf_counter()
+        replies = self._round_it(self.inner).reply(conversation, strategy=strategy, n=n)
+        seconds = time.perf_counter() - start
+        return [_shown(reply).noted("judge", seconds) for reply in replies]
+
+    def stream(self, conversation: Conversation, *, strategy: Strategy | None = None) -> Iterator[Reply]:
+        """The judged reply at once: nothing is shown while it is still being chosen or mended."""
+        if self._on:
+            yield from self.reply(conversation, strategy=strategy)
+        else:
+            yield from super().stream(conversation, strategy=strategy)
+
+
+def _shown(reply: Reply) -> Reply:
+    """The reply with its verdicts, but without the drafts nobody screened and the rater's own words."""
+    details = dict(reply.details or {})
+    drafts = details.pop("drafts", [])
+    verdicts = [{k: v for k, v in row.items() if k != "raw"} for row in details.get("verdicts", [])]
+    return reply.model_copy(update={"details": {**details, "verdicts": verdicts, "rewrites": len(drafts)}})
+
+
+class Unjudged(Link):
+    """Where there is no rater: a request that wishes refining is told so, and answered."""
+
+    _asked = False
+
+    def wished(self, wishes: Wishes) -> "Unjudged":
+        """The same link, which remembers whether refining was wished."""
+        other = cast(Unjudged, super().wished(wishes))
+        other._asked = wishes.refine is True
+        return other
+
+    def note(self, conversation: Conversation) -> Callable[[Reply], Reply]:
+        """A word in the details, where somebody asked."""
+        if not self._asked:
+            return lambda reply: reply
+        told = {"refine": "not done: no rater is configured here"}
+        return lambda reply: reply.model_copy(update={"details": {**(reply.details or {}), **told}})
+
+
+def _judged(inner: Supporter, rater: str, config: LinksConfig) -> Judged:
+    from hearten.lm.chat import open_chat_model
+    from hearten.models.raters import open_rater
+    from hearten.models.refine import BestOf, Refined
+
+    judge = open_rater(rater)
+    if config.refine_by is None:
+        return Judged(inner, lambda supporter: BestOf(supporter, judge, config.best_of))
+    writer = open_chat_model(config.refine_by)
+    return Judged(inner, lambda supporter: Refined(supporter, judge, writer))
 
 
 class Stage(Link):

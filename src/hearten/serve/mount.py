@@ -6,8 +6,7 @@ from functools import cache
 from fastapi import FastAPI
 
 from hearten.core.supporter import StreamingSupporter
-from hearten.safety.chain import SafeSupporter
-from hearten.safety.screen import screen
+from hearten.safety.chain import SafeSupporter, prepare
 from hearten.serve.admission import Gate
 from hearten.serve.api import router
 from hearten.serve.host import Host
@@ -26,13 +25,15 @@ def open_chain(settings: ServeSettings) -> StreamingSupporter:
         UsageError, Failure: as `models.supporters.open_supporter`.
     """
     from hearten.lm.hardware import one_thread
-    from hearten.models.supporters import SystemSupporter, open_supporter
+    from hearten.models.supporters import EngineSupporter, PromptedSupporter, SystemSupporter, open_supporter
 
     supporter = open_supporter(settings.model, settings.engine)
     if not isinstance(supporter, SystemSupporter):
         one_thread()
+    if isinstance(supporter, EngineSupporter | PromptedSupporter):
+        supporter.warm()
     if settings.links.screens:
-        screen(["warm"])  # the encoder is loaded before the first person waits for it
+        prepare()
     return build(supporter, settings.links)
 
 

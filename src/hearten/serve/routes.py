@@ -30,6 +30,7 @@ from hearten.web.background import background
 from hearten.web.guard import Form, fields
 from hearten.web.identity import new_token
 from hearten.web.pages import page, preferred
+from hearten.web.rehearsal import rehearse
 from hearten.web.state import web
 from hearten.web.words import Words
 
@@ -41,11 +42,12 @@ Id = Annotated[str, Path(max_length=64)]
 
 @contextlib.asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[None]:
-    """Open the store, and stop every reply before it is closed."""
+    """Open the store, look at the pages once, and stop every reply before the store is closed."""
     settings: ServeSettings = app.state.serve
     store = await asyncio.to_thread(open_store, settings.page)
     desk = Desk(app.state.host, store)
     app.state.chat_page = ChatPage(settings, store, desk)
+    await rehearse(app, ("/", "/people", "/healthz"), LANGUAGES)
     async with background(_purging(store)):
         yield
     await desk.close()
