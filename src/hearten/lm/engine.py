@@ -38,7 +38,7 @@ from hearten.lm.waiting import sleep_soon
 
 REMEMBERED = 4096
 """Ids that the repetition penalty looks back on: a whole chat, as in `decode`; llama.cpp's default is 64."""
-PORTION = 256
+PORTION = 128
 """Ids of prompts that are read between two tokens of the replies that are being written."""
 BAN = -1e9
 FAVOUR = 200.0
