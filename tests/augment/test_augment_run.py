@@ -256,6 +256,18 @@ def test_the_cost_limit_is_never_passed_and_can_be_raised(whole, tmp_path):
     assert [row["id"] for _, row in corpus(tmp_path)] == [row["id"] for _, row in corpus(folder)]
 
 
+def test_an_empty_purse_is_empty_whatever_the_sums_round_to():
+    purse = asking.Purse(limit=1.0, spent=0.0)
+    holds = [purse.hold(most) for most in (0.1, 0.2, 0.3)]
+    for hold in holds:
+        hold.__enter__()
+    assert 0.1 + 0.2 + 0.3 - 0.1 - 0.2 - 0.3 > 0, "what was once taken for a request under way, for ever"
+    for hold in holds:
+        hold.__exit__(None, None, None)
+    with pytest.raises(asking.Spent), purse.hold(2.0):
+        pass
+
+
 class InPieces:
     """A model on this machine that counts, as the engine does."""
 

@@ -92,6 +92,7 @@ class Purse:
 
     def __init__(self, limit: float, spent: float) -> None:
         self._limit, self._spent, self._held = limit, spent, 0.0
+        self._under_way = 0  # sums of costs do not always come back to exactly 0
         self._change = threading.Condition()
 
     @contextmanager
@@ -103,17 +104,18 @@ class Purse:
         """
         with self._change:
             while self._limit and self._spent + self._held + most > self._limit:
-                if not self._held:
+                if not self._under_way:
                     told = f"{self._spent:.4f} of {self._limit:.4f} is spent, the next may cost {most:.4f}"
                     raise Spent(f"the cost limit is reached: {told}", fix="run again with a higher --cost")
                 self._change.wait(1.0)
-            self._held += most
+            self._held, self._under_way = self._held + most, self._under_way + 1
         costs = [0.0]
         try:
             yield costs.append
         finally:
             with self._change:
-                self._held = max(0.0, self._held - most)
+                self._under_way -= 1
+                self._held = self._held - most if self._under_way else 0.0
                 self._spent += sum(costs)
                 self._change.notify_all()
 
