@@ -7,6 +7,7 @@ weighed against a corpus and learned from, never read at the end, so a chat need
 """
 
 import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -28,27 +29,32 @@ SOURCES: dict[str, tuple[str, Callable[[], Annotator]]] = {
 
 
 class Remembered:
-    """An annotator that remembers what it answered last."""
+    """An annotator that remembers what it answered last; may be used from several threads."""
 
     def __init__(self, annotator: Annotator, who: str) -> None:
         self.annotator, self.who = annotator, who
-        self._known: OrderedDict[str, Annotations] = OrderedDict()
-
-    def __getitem__(self, text: str, /) -> Annotations:
-        return self._known[text]
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[str, Annotations] = OrderedDict()
 
     def on(self, conversation: Conversation) -> Conversation:
         """The conversation with this kind of knowledge on its turns."""
         asked = [turn.text for turn in conversation.turns if turn.speaker in WHO[self.who]]
         if self.annotator.situation and conversation.profile.situation:
             asked.append(conversation.profile.situation)
-        missing = [text for text in dict.fromkeys(asked) if text not in self._known]
+        with self._lock:
+            known = {text: self._answers[text] for text in asked if text in self._answers}
+        missing = [text for text in dict.fromkeys(asked) if text not in known]
         if missing:
-            self._known.update(zip(missing, self.annotator.answer(missing), strict=True))
-        found = carried(conversation, self.annotator, self, self.who)
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
-        return found
+            found = dict(zip(missing, self.annotator.answer(missing), strict=True))
+            self._remember(found)
+            known |= found
+        return carried(conversation, self.annotator, known, self.who)
+
+    def _remember(self, found: dict[str, Annotations]) -> None:
+        with self._lock:
+            self._answers.update(found)
+            while len(self._answers) > KEPT:
+                self._answers.popitem(last=False)
 
 
 class LiveKnowledge:
