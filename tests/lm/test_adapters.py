@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from hearten.core.errors import UsageError
 from hearten.core.taxonomy import label_set
-from hearten.lm.adapters import AdapterConfig, PromptedAttention, ScaledLinear, fold, unmergeable
+from hearten.lm.adapters import AdapterConfig, PromptedAttention, ScaledLinear, unmergeable
 from hearten.lm.backbone import BackboneConfig, open_backbone
 from hearten.lm.decode import Decoding, StrategyPolicy, generate
 from hearten.lm.gguf_export import export_gguf
@@ -214,7 +214,7 @@ def test_low_rank_updates_become_weights(tiny_llama):
 def test_a_folded_adapter_is_the_same_function(tiny_llama, supporter_turns, kind, labels):
     backbone = stir(opened(tiny_llama, kind, labels))
     before = scores(backbone, supporter_turns[:4])
-    fold(backbone.model)
+    backbone.fold()
     torch.testing.assert_close(scores(backbone, supporter_turns[:4]), before, atol=1e-4, rtol=1e-4)
 
 
@@ -223,7 +223,7 @@ def test_a_folded_model_is_exported_as_an_unfolded_one(tiny_llama, tmp_path):
     for folded in (False, True):
         backbone = stir(opened(tiny_llama, "lora"))
         if folded:
-            fold(backbone.model)
+            backbone.fold()
         files.append(tmp_path / f"{folded}.gguf")
         export_gguf(backbone.model, backbone.renderer.tokenizer, files[-1])
     assert files[0].read_bytes() == files[1].read_bytes()

@@ -85,8 +85,7 @@ class RaterTask(Memoryless):
 
     def losses(self, micro: Packed) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted mean of -log P(class) over the items, named by facet."""
-        with autocast(self._rater.backbone.device):
-            found = self._loglikelihoods(micro)
+        found = self._loglikelihoods(micro)
         weights = [self._weights.get((micro.facet, item.label), 1.0) for item in micro.items]
         loss = -(found * torch.tensor(weights, device=found.device)).mean()
         return loss, {micro.facet: loss}
@@ -94,9 +93,9 @@ class RaterTask(Memoryless):
     def _loglikelihoods(self, micro: Packed) -> Tensor:
         classes = facet(micro.facet).classes
         asked = [Question(item.context, (item.reply,)) for item in micro.items]
-        return self._rater.loglikelihoods(
-            micro.facet, asked, [classes.index(item.label) for item in micro.items]
-        )
+        labels = [classes.index(item.label) for item in micro.items]
+        with autocast(self._rater.backbone.device):
+            return self._rater.loglikelihoods(micro.facet, asked, labels)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:

@@ -92,17 +92,24 @@ def unmergeable(model: Any) -> str:
     return ""
 
 
-def fold(model: Any) -> None:
+def fold(model: Any, dtype: torch.dtype) -> None:
     """Put into the weights what is a change of weights: the same function without the adapter's own steps.
 
     A decoding step of the embedded model otherwise copies its whole embedding twice for a few strategy rows.
     Prompts stay what they are. A folded model answers; it must not go on learning.
+
+    Args:
+        model: a transformers model, changed in place.
+        dtype: what its linear layers compute in; mixed precision would bring them there at every step.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for module in model.modules():
         if isinstance(module, BaseTunerLayer):
             module.merge()
+    for module in model.modules():
+        if isinstance(module, nn.Linear):  # the head, if tied to the embedding, is parted from it
+            module.weight = nn.Parameter(module.weight.detach().to(dtype), requires_grad=False)
 
 
 # --- LoRA (peft) --------------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ from hearten.core.errors import Failure, UsageError, nearest
 from hearten.core.places import cache_folder
 from hearten.core.records import Example
 from hearten.core.taxonomy import LabelSet
-from hearten.lm.adapters import AdapterConfig, adapt
+from hearten.lm.adapters import AdapterConfig, adapt, fold
+from hearten.lm.attention import implementation
 from hearten.lm.context import Context
 from hearten.lm.embedded import embedded_folder, quiet_libraries
 from hearten.lm.hardware import native_bf16
@@ -134,6 +135,10 @@ class Backbone(nn.Module, ABC):
         """Size of a hidden state."""
         config = self.model.config
         return int(getattr(config, "hidden_size", None) or config.d_model)
+
+    def fold(self) -> None:
+        """Put the adapter into the weights, and those into the precision used here; no more learning."""
+        fold(self.model, fast_dtype(self.device))
 
     @abstractmethod
     def rows(self, examples: Sequence[Example]) -> list[Row]:
@@ -291,7 +296,10 @@ def open_backbone(config: BackboneConfig, labels: LabelSet | None) -> Backbone:
     style = "eos" if pairs else None
     renderer = Renderer(tokenizer, labels, style=style, situation=config.situation)
     loader = AutoModelForSeq2SeqLM if pairs else AutoModelForCausalLM
-    model = loader.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    attention = None if pairs else implementation(torch.device("cpu"))
+    model = loader.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, attn_implementation=attention
+    )
     if config.depth is not None and not pairs:
         _shorten(model, config.depth)
     _add_strategy_rows(model, renderer)

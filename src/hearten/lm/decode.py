@@ -20,7 +20,6 @@ from typing import Any, Literal, Protocol, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
-from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from hearten.core.chat import Sampling
@@ -31,6 +30,7 @@ from hearten.core.registry import lookup
 from hearten.core.taxonomy import LabelSet, Strategy, label_set
 from hearten.lm.backbone import Backbone, CausalBackbone, PairBackbone, autocast
 from hearten.lm.context import Context
+from hearten.lm.growing import growing_cache
 from hearten.lm.render import Row
 
 
@@ -311,7 +311,7 @@ class SharedPrefixStepper:
         self._lengths = torch.tensor(lengths, device=device).repeat_interleave(copies)  # (B,)
         self.prompts = [ids[:length] for length in lengths for _ in range(copies)]
         whole = torch.tensor([ids[:longest]], device=device)
-        output = backbone.model.base_model(input_ids=whole, past_key_values=DynamicCache(), use_cache=True)
+        output = backbone.model.base_model(input_ids=whole, past_key_values=growing_cache(), use_cache=True)
         self._first = output.last_hidden_state[0, self._lengths - 1]  # (B, H)
         self._cache = output.past_key_values
         seen = torch.tensor(lengths, device=device)

@@ -323,8 +323,9 @@ def _open_run_at(path: str, engine: EngineConfig | None) -> Supporter:
     if gguf.is_file() and gguf.stat().st_mtime >= (run.model / WEIGHTS).stat().st_mtime:
         renderer = _renderer(settings)
         return EngineSupporter(path, Engine(gguf, engine), renderer, decoding, policy)
-    system = load_system(run)
+    system = load_system(run, learning=True)  # its weights as they were learned, in full precision
     if not system.exportable or refusal(system.backbone.model):
+        system.fold()
         needed = system.required(system.config)
         return SystemSupporter(path, system, decoding, policy, open_live(needed) if needed else None)
     export_gguf(system.backbone.model, system.backbone.renderer.tokenizer, gguf)

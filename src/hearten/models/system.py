@@ -25,7 +25,6 @@ from hearten.core.errors import Failure
 from hearten.core.jsonl import read_json, write_json
 from hearten.core.records import Example, Reply
 from hearten.core.taxonomy import LabelSet
-from hearten.lm.adapters import fold
 from hearten.lm.backbone import Backbone, BackboneConfig, Batch, autocast, open_backbone
 from hearten.lm.decode import Decoding, StrategyPolicy
 from hearten.lm.render import Row, micro_batches, width
@@ -122,7 +121,7 @@ class System(nn.Module, ABC):
 
     def fold(self) -> None:
         """Put the backbone's adapter into its weights: quicker answers, and no more learning."""
-        fold(self.backbone.model)
+        self.backbone.fold()
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Look at the training examples once, before training (class frequencies and the like)."""

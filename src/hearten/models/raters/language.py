@@ -22,7 +22,7 @@ from hearten.core.errors import Failure
 from hearten.core.jsonl import read_json, write_json
 from hearten.core.rater import Asked, Facet, facet, facets, verdict
 from hearten.core.records import FacetVerdict
-from hearten.lm.adapters import AdapterConfig, fold
+from hearten.lm.adapters import AdapterConfig
 from hearten.lm.backbone import BackboneConfig, autocast, open_backbone
 from hearten.lm.choices import Choices
 from hearten.lm.tree import Branch, flatten, hidden_states
@@ -106,7 +106,8 @@ class LanguageRater(nn.Module):
     def node_scores(self, states: Tensor, name: str, node: tuple[int, ...]) -> Tensor:
         """Log P of each child of a trie node (N, C), from the hidden states there (N, H)."""
         table = self.backbone.model.get_output_embeddings().weight[self.choices[name].nodes[node]]
-        scores: Tensor = (states.float() @ table.float().T).log_softmax(-1)
+        with torch.autocast(states.device.type, enabled=False):  # a few numbers: fp32 costs nothing here
+            scores: Tensor = (states.float() @ table.float().T).log_softmax(-1)
         return scores
 
     @torch.no_grad()
@@ -231,7 +232,7 @@ def open_language_rater(folder: Path) -> LanguageRater:
     config = LanguageRaterConfig.model_validate(read_json(folder / SETTINGS)["config"])
     rater = LanguageRater(config, name=str(folder))
     rater.load(folder)
-    fold(rater.backbone.model)
+    rater.backbone.fold()
     return rater
 
 
