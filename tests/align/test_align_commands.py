@@ -98,6 +98,18 @@ def test_from_facets_to_an_aligned_run(
     with pytest.raises(UsageError, match="its own folder"):
         hearten(*learning, "--out", run)
 
+    ten = ["--data", corpus, "--part", "test", "--quiet", "--out"]
+    for name, folder in (("before", run), ("after", aligned)):
+        hearten("align", "sample", folder, "--beams", 3, "--limit", 4, *ten, tmp_path / name)
+    assert "--part test" in capsys.readouterr().out
+    hearten("align", "rate", rater, tmp_path / "before", *ten, tmp_path / "first")
+    hearten(
+        "align", "rate", rater, tmp_path / "after", *ten, tmp_path / "second", "--against", tmp_path / "first"
+    )
+    assert "on the 4 contexts both have" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="unknown part 'tset'"):
+        hearten("align", "sample", run, "--data", corpus, "--part", "tset", "--out", tmp_path / "x")
+
     for folder in (run, aligned):
         write_records(folder / "predictions.jsonl", [prediction(k) for k in range(3)])
     capsys.readouterr()

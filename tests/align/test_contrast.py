@@ -15,12 +15,12 @@ from hearten.align.contrast import (
     lessons,
 )
 from hearten.align.losses import VARIANTS, Objective, scores_of
-from hearten.align.rating import paired, rate_candidates, rate_predictions, shares, turns_of
+from hearten.align.rating import gain, paired, rate_candidates, rate_predictions, shares, turns_of
 from hearten.align.records import RatedSet, context_key
 from hearten.align.sampling import LEDGER, candidates_of, chosen_conversations, read_ledger, sample
 from hearten.core.conversation import Role
 from hearten.core.errors import Failure, UsageError
-from hearten.core.records import Prediction, Reply
+from hearten.core.records import FacetVerdict, Prediction, Reply
 from hearten.core.runfolder import RunFolder
 from hearten.core.taxonomy import label_set
 from hearten.lm.adapters import AdapterConfig
@@ -273,3 +273,36 @@ def test_runs_are_compared_on_the_same_turns(tmp_path, word_rater):
     assert (lost, won) == (1, 6)
     assert p == pytest.approx(2 * (1 + 7) / 2**7)
     assert len({len(one) for one in (first, changed)}) == 1
+
+
+def judged_turn(talk, turn, *helpful):
+    """Verdicts on one facet; None is open."""
+    verdicts = tuple((FacetVerdict(facet="skill", label=None, helpful=one),) for one in helpful)
+    return RatedSet(conversation_id=talk, index=turn, context="c", rater="r", verdicts=verdicts)
+
+
+def test_several_replies_are_compared_by_conversation():
+    before = [
+        judged_turn("a", 1, True, False),
+        judged_turn("a", 3, False, False),
+        judged_turn("b", 1, False, None),
+        judged_turn("c", 1, False, True),
+        judged_turn("d", 1, None, None),
+        judged_turn("e", 1, True, True),
+    ]
+    after = [
+        judged_turn("a", 1, True, True),
+        judged_turn("a", 3, False, True),
+        judged_turn("b", 1, True, True),
+        judged_turn("c", 1, True, True),
+        judged_turn("d", 1, True, True),
+    ]
+    found = gain(before, after)
+    # a context with no verdict ("d") or in one ledger alone ("e") is left out
+    assert (found.contexts, found.conversations) == (4, 3)
+    assert found.before == pytest.approx((0.5 + 0 + 0 + 0.5) / 4)
+    assert found.after == pytest.approx((1 + 0.5 + 1 + 1) / 4)
+    assert found.p == pytest.approx(2 / 2**3)  # three conversations, all of one sign
+    assert gain(before, before).p == 1.0
+    with pytest.raises(Failure, match="no context in common"):
+        gain(before[:1], after[2:])

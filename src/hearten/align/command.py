@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from hearten.align.rating import Shares
+    from hearten.align.rating import Gain, Shares
     from hearten.core.records import Example
     from hearten.core.runfolder import RunFolder
 
 Data = Annotated[Path, typer.Option(help="the conversations.jsonl the run was trained on")]
 Seed = Annotated[int, typer.Option(help="seed of every random draw")]
+PartOf = Annotated[str, typer.Option(help="of the corpus: train to learn from, test to compare systems")]
 Limit = Annotated[int | None, typer.Option(min=1, help="only so many items")]
 Minutes = Annotated[float | None, typer.Option(min=0.01, help="stop after so long; start again to go on")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bar")]
@@ -56,7 +57,7 @@ def build_facets(
         epitome=epitome or find_corpus("epitome"),
         mi=mi or find_corpus("mi/mi_gold_test.csv", "mi/mi_gold_test.csv.gz"),
         counselchat=counselchat or find_corpus("mi/counselchat_mi.csv", "mi/counselchat_mi.csv.gz"),
-        examples=_train_part(corpus, protocol) if corpus else (),
+        examples=_part(corpus, protocol, "train") if corpus else (),
     )
     built = logic.build(sources, config, _chat_model(editor))
     files = [path for path in (corpus, sources.mi, sources.counselchat) if path]
@@ -227,13 +228,14 @@ def sample(
     groups: Annotated[int | None, typer.Option(min=1, help="groups of beams; default as many")] = None,
     penalty: Annotated[float, typer.Option(min=0, help="Hamming diversity")] = 1.0,
     policy: Annotated[str, typer.Option(help="strategy of a candidate: gold or argmax")] = "gold",
+    part: PartOf = "train",
     shard: Annotated[str, typer.Option(help="part of the conversations, e.g. 2/4")] = "1/1",
     limit: Limit = None,
     minutes: Minutes = None,
     seed: Seed = 13,
     quiet: Quiet = False,
 ) -> None:
-    """Sample candidate replies for every training context by diverse beam search; resumes."""
+    """Sample candidate replies for every context of a part by diverse beam search; resumes."""
     from hearten.align import sampling
     from hearten.core.runfolder import RunFolder
     from hearten.lm.decode import DiverseDecoding, policy_of
@@ -241,13 +243,15 @@ def sample(
 
     source = RunFolder.open(run)
     decoding = DiverseDecoding(n=beams, groups=groups or beams, penalty=penalty)
-    talks = sampling.chosen_conversations(_trained_on(source, data), seed=seed, shard=shard, limit=limit)
+    examples = _trained_on(source, data, part)
+    talks = sampling.chosen_conversations(examples, seed=seed, shard=shard, limit=limit)
     total = sum(map(len, talks))
     count = sampling.sample(
         load_system(source), talks, decoding, policy_of(policy), out, minutes=minutes, quiet=quiet
     )
+    told = "" if part == "train" else f"--part {part} "
     print(f"{count:,} of {total:,} contexts have candidates in {out}; next: hearten align rate RATER {out} "
-          f"--data {data} --out verdicts.jsonl")  # fmt: skip
+          f"--data {data} {told}--out verdicts.jsonl")  # fmt: skip
 
 
 def rate(
@@ -256,18 +260,30 @@ def rate(
     data: Data,
     out: Annotated[Path, typer.Option(help="ledger of verdicts, one line a context")],
     protocol: Annotated[str, typer.Option(help="how the corpus was split")] = "seed13-910",
+    part: PartOf = "train",
+    against: Annotated[
+        Path | None, typer.Option(help="verdicts of the same rater on another system's candidates")
+    ] = None,
     limit: Limit = None,
     quiet: Quiet = False,
 ) -> None:
     """Rate candidates on every facet, each context's with its text read once; resumes."""
     from hearten.align import rating
     from hearten.align.sampling import read_ledger
+    from hearten.core.jsonl import require_file
     from hearten.models.raters import open_rater
 
-    sampled = read_ledger(candidates)[:limit]
-    found = rating.rate_candidates(open_rater(rater), _train_part(data, protocol), sampled, out, quiet=quiet)
+    sampled, judging = read_ledger(candidates)[:limit], open_rater(rater)
+    others = list(rating.read_verdicts(require_file(against), judging.name).values()) if against else None
+    examples = _part(data, protocol, part)
+    found = rating.rate_candidates(judging, examples, sampled, out, quiet=quiet)
     table = rating.shares(row for one in found for row in one.verdicts)
     print(f"{table.items:,} candidates of {len(found):,} contexts: {_told(table)}")
+    if others is not None:
+        _print_gain(rating.gain(others, found))
+    if part != "train":
+        print(f"wrote {out}")
+        return
     print(f"wrote {out}; next: hearten align contrast RUN --candidates {candidates[0]} --verdicts {out} "
           f"--data {data} --out runs/muffin")  # fmt: skip
 
@@ -329,16 +345,24 @@ def _told(table: "Shares") -> str:
     return f"helpful {100 * table.helpful:.1f}% ({facets})"
 
 
-def _train_part(corpus: Path, name: str) -> "tuple[Example, ...]":
+def _print_gain(gained: "Gain") -> None:
+    print(f"on the {gained.contexts:,} contexts both have: {100 * gained.before:.1f}% helpful, then "
+          f"{100 * gained.after:.1f}%; p = {gained.p:.3g} (signs of {gained.conversations} conversations' "
+          "differences turned at random)")  # fmt: skip
+
+
+def _part(corpus: Path, name: str, part: str) -> "tuple[Example, ...]":
     from hearten.core.conversation import Conversation
     from hearten.core.jsonl import read_records
     from hearten.core.protocol import protocol, split
+    from hearten.core.registry import lookup
 
-    return split(list(read_records(corpus, Conversation)), protocol(name))["train"]
+    parts = split(list(read_records(corpus, Conversation)), protocol(name))
+    return lookup({"train": parts["train"], "valid": parts["valid"], "test": parts["test"]}, part, "part")
 
 
-def _trained_on(run: "RunFolder", data: Path) -> "tuple[Example, ...]":
-    """The training examples of a run, refused where the corpus is another one."""
+def _trained_on(run: "RunFolder", data: Path, part: str = "train") -> "tuple[Example, ...]":
+    """A part of the corpus that a run was trained on, refused where the corpus is another one."""
     from hearten.core.errors import Failure
     from hearten.core.runfolder import file_hash
 
@@ -346,7 +370,7 @@ def _trained_on(run: "RunFolder", data: Path) -> "tuple[Example, ...]":
     if manifest.inputs and file_hash(data) not in manifest.inputs.values():
         what = "this is not the corpus the run was trained on, or it has changed since"
         raise Failure(what, where=str(data), fix=f"use {', '.join(manifest.inputs)}")
-    return _train_part(data, manifest.protocol)
+    return _part(data, manifest.protocol, part)
 
 
 def _chat_model(name: str | None) -> Any:

@@ -4,7 +4,7 @@ Both are ledgers: a line a context, written when it is done, so that nothing is 
 rated (an empty reply) gets an open verdict, never a wrong one.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,3 +154,52 @@ def paired(before: Sequence[RatedSet], after: Sequence[RatedSet]) -> tuple[int, 
     lost, won = pairs.count((True, False)), pairs.count((False, True))
     p = float(binomtest(won, lost + won).pvalue) if lost + won else 1.0
     return lost, won, p
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Several replies a context, before and after."""
+
+    contexts: int
+    conversations: int
+    before: float
+    """Mean share of helpful replies of a context."""
+    after: float
+    p: float
+    """Two-sided: how often differences are as large when each conversation's sign is drawn."""
+
+
+def gain(before: Sequence[RatedSet], after: Sequence[RatedSet], *, seed: int = 13) -> Gain:
+    """Shares of helpful replies over the contexts both have (Muffin, Table 2 B), compared by conversation.
+
+    Raises:
+        Failure: they share no context.
+    """
+    from scipy.stats import permutation_test
+
+    first, second = _by_context(before), _by_context(after)
+    both = sorted(first.keys() & second.keys())
+    if not both:
+        what = "the two ledgers of verdicts have no context in common"
+        raise Failure(what, fix="sample both from the same part, with the same --seed and --limit")
+    differences: defaultdict[str, float] = defaultdict(float)
+    for talk, turn in both:
+        differences[talk] += second[talk, turn] - first[talk, turn]
+    p = 1.0
+    if any(differences.values()):
+        tested = permutation_test(
+            (list(differences.values()),), sum, permutation_type="samples", n_resamples=9999, rng=seed
+        )
+        p = float(tested.pvalue)
+    means = [sum(table[key] for key in both) / len(both) for table in (first, second)]
+    return Gain(len(both), len(differences), means[0], means[1], p)
+
+
+def _by_context(rated: Sequence[RatedSet]) -> dict[tuple[str, int], float]:
+    """The helpful share among the replies of each context that could be rated."""
+    found = {}
+    for one in rated:
+        answers = [answer for answer in map(aggregate, one.verdicts) if answer is not None]
+        if answers:
+            found[one.conversation_id, one.index] = sum(answers) / len(answers)
+    return found
