@@ -114,6 +114,21 @@ def test_a_folded_model_computes_in_what_the_machine_multiplies(tiny, precision)
 
 
 @TINY
+def test_settling_changes_nothing_that_learns(tiny, precision, supporter_turns):
+    loose, settled = system_of(tiny), system_of(tiny)
+    settled.backbone.settle()
+    for system in (loose, settled):
+        with backbone.autocast(system.backbone.device):
+            system.losses(system.collate(system.rows(supporter_turns[:4]), supporter_turns))[
+                "response"
+            ].backward()
+    for name, parameter in settled.trainable().items():
+        other = loose.trainable()[name]
+        assert parameter.dtype == torch.float32
+        torch.testing.assert_close(parameter.grad, other.grad, atol=0, rtol=0)
+
+
+@TINY
 def test_every_way_of_answering_runs(tiny, precision, supporter_turns):
     system, shown = system_of(tiny), supporter_turns[:5]
     learned = [one.nll for one, _ in system.measure(system.rows(shown), shown)]
@@ -143,6 +158,7 @@ def test_a_rater_learns_and_judges(tiny, precision):
         for name in rater.facets
         for text, label in zip(("Why is that?", "Just sleep!"), facet(name).classes, strict=False)
     ]
+    rater.backbone.settle()
     task = RaterTask(rater, items, items)
     task.train()
     for micro in packed(rater, items, 768):
@@ -161,6 +177,7 @@ def test_a_rater_learns_and_judges(tiny, precision):
 def test_a_contrast_step_learns(tiny, precision, supporter_turns):
     system, one = system_of(tiny), supporter_turns[3]
     options = (one, *(one.model_copy(update={"response": text}) for text in ("I see.", "You must go.")))
+    system.backbone.settle()
     task = ContrastTask(system, [], Objective())
     task.train()
     loss, _ = task.losses(Lesson(options, (True, False)))

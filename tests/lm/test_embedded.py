@@ -63,7 +63,7 @@ def exported(folder, path, labels=None, quantisation="f16", **adapter):
         for name, parameter in backbone.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.02)
-            if "trainable_tokens" in name:
+            if name.endswith(".rows"):
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     export_gguf(backbone.model, backbone.renderer.tokenizer, path, quantisation=quantisation)
     return backbone, Engine(path, EngineConfig(context=1024, threads=2))

@@ -202,6 +202,7 @@ def learn(
         Failure: too few lessons to train and validate on.
     """
     training = config.training
+    system.backbone.settle()
     train, valid = held_out(found, config.seed, training.valid_contexts)
     task = ContrastTask(system, valid, config.objective)
     if config.objective.method == "dpo":

@@ -163,6 +163,7 @@ def train_rater(
         raise Failure("no labelled replies to train on", where=str(data), fix="hearten align facets build")
     torch.manual_seed(config.seed)
     rater = LanguageRater(config.rater)
+    rater.backbone.settle()
     run = RunFolder(out)
     _claim(run, config, data, command)
     training = config.training

@@ -13,7 +13,6 @@ be written as GGUF (`unmergeable` says why).
 It knows nothing about text, batches or losses. `[model.backbone.adapter]` of a recipe is an `AdapterConfig`.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -26,6 +25,7 @@ from transformers.pytorch_utils import Conv1D
 
 from hearten.core.config import Config
 from hearten.core.errors import UsageError
+from hearten.lm.learned import learn_rows, merge_rows
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "full": (),
@@ -95,20 +95,28 @@ def unmergeable(model: Any) -> str:
 def fold(model: Any, dtype: torch.dtype) -> None:
     """Put into the weights what is a change of weights: the same function without the adapter's own steps.
 
-    A decoding step of the embedded model otherwise copies its whole embedding twice for a few strategy rows.
     Prompts stay what they are. A folded model answers; it must not go on learning.
 
     Args:
         model: a transformers model, changed in place.
-        dtype: what its linear layers compute in; mixed precision would bring them there at every step.
+        dtype: what its linear layers compute in (`narrow`).
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for module in model.modules():
         if isinstance(module, BaseTunerLayer):
             module.merge()
+    merge_rows(model)
+    narrow(model.requires_grad_(False), dtype)
+
+
+def narrow(model: Any, dtype: torch.dtype) -> None:
+    """Keep frozen linear layers in `dtype`, what they compute in.
+
+    Mixed precision would narrow the same weights in every pass. A head tied to the embedding is parted from it.
+    """
     for module in model.modules():
-        if isinstance(module, nn.Linear):  # the head, if tied to the embedding, is parted from it
+        if isinstance(module, nn.Linear) and not module.weight.requires_grad:
             module.weight = nn.Parameter(module.weight.detach().to(dtype), requires_grad=False)
 
 
@@ -126,9 +134,9 @@ def _low_rank(model: Any, layers: nn.ModuleList, strategy_ids: Sequence[int], co
         lora_dropout=config.dropout,
         target_modules=targets,
         fan_in_fan_out=isinstance(model.get_submodule(targets[0]), Conv1D),
-        trainable_token_indices={_embedding_name(model): list(strategy_ids)} if strategy_ids else None,
     )
     inject_adapter_in_model(recipe, model)
+    learn_rows(model, strategy_ids)
 
 
 # --- LLaMA-Adapter (peft) -----------------------------------------------------------------------------------
@@ -142,15 +150,11 @@ def _prompts_v1(
     from peft.tuners.adaption_prompt import AdaptionPromptModel
 
     _require_llama(model, config)
-    _train_strategy_rows(model, strategy_ids)
-    rows = {name for name, p in model.named_parameters() if p.requires_grad}
     recipe = AdaptionPromptConfig(
         task_type="CAUSAL_LM", adapter_len=config.prompts, adapter_layers=len(layers)
     )
-    AdaptionPromptModel(model, {"default": recipe}, "default")
-    for name, parameter in model.named_parameters():
-        if name in rows:  # it froze everything but its own
-            parameter.requires_grad_(True)
+    AdaptionPromptModel(model, {"default": recipe}, "default")  # it freezes everything but its own
+    learn_rows(model, strategy_ids)
 
 
 # --- LLaMA-Adapter V2 ---------------------------------------------------------------------------------------
@@ -230,7 +234,8 @@ def _prompts_v2(
     _require_llama(model, config)
     vocabulary = len(model.get_input_embeddings().weight)
     names = _linear_layers(model, layers)
-    _train_strategy_rows(model, strategy_ids)
+    model.requires_grad_(False)
+    learn_rows(model, strategy_ids)
     for name in names:
         linear = model.get_submodule(name)
         model.set_submodule(name, ScaledLinear(linear, linear.out_features))
@@ -254,26 +259,6 @@ def _require_llama(model: Any, config: AdapterConfig) -> None:
     if model.config.model_type != "llama":
         what = f"adapter '{config.kind}' is offered for the LLaMA family, not for '{model.config.model_type}'"
         raise UsageError(what, fix='adapter.kind = "lora" or "full"')
-
-
-def _train_strategy_rows(model: Any, strategy_ids: Sequence[int]) -> None:
-    """Freeze everything but the embedding rows of the strategies (and what is tied to them)."""
-    from peft import TrainableTokensConfig, inject_adapter_in_model
-
-    model.requires_grad_(False)
-    if strategy_ids:
-        rows = TrainableTokensConfig(
-            target_modules=[_embedding_name(model)], token_indices=list(strategy_ids)
-        )
-        with warnings.catch_warnings():  # it ties the head's rows, though it warns that it could not
-            warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")
-            inject_adapter_in_model(rows, model)
-
-
-def _embedding_name(model: Any) -> str:
-    """The last part of the name of the input embedding, by which peft finds it."""
-    found: str = next(name for name, m in model.named_modules() if m is model.get_input_embeddings())
-    return found.rsplit(".", 1)[-1]
 
 
 def _layers(model: Any) -> nn.ModuleList:

@@ -28,7 +28,7 @@ from hearten.core.errors import Failure, UsageError, nearest
 from hearten.core.places import cache_folder
 from hearten.core.records import Example
 from hearten.core.taxonomy import LabelSet
-from hearten.lm.adapters import AdapterConfig, adapt, fold
+from hearten.lm.adapters import AdapterConfig, adapt, fold, narrow
 from hearten.lm.attention import implementation
 from hearten.lm.context import Context
 from hearten.lm.embedded import embedded_folder, quiet_libraries
@@ -139,6 +139,10 @@ class Backbone(nn.Module, ABC):
     def fold(self) -> None:
         """Put the adapter into the weights, and those into the precision used here; no more learning."""
         fold(self.model, fast_dtype(self.device))
+
+    def settle(self) -> None:
+        """Keep what is frozen in the precision used here, before a run that saves only what it learns."""
+        narrow(self.model, fast_dtype(self.device))
 
     @abstractmethod
     def rows(self, examples: Sequence[Example]) -> list[Row]:

@@ -133,7 +133,7 @@ def _tensors(model: Any) -> list[tuple[str, np.ndarray]]:
     """(GGUF name, values) of every weight, adapters merged."""
     config = model.config
     found = [
-        ("token_embd.weight", _embedding(model)),
+        ("token_embd.weight", _numpy(model.get_input_embeddings().weight)),
         ("output_norm.weight", _numpy(model.base_model.norm.weight)),
     ]
     if not config.tie_word_embeddings:
@@ -152,17 +152,6 @@ def _permute(values: np.ndarray, heads: int) -> np.ndarray:
     """Rotary halves (transformers) → rotary pairs (llama.cpp), per head."""
     rows = values.shape[0]
     return values.reshape(heads, 2, rows // heads // 2, -1).swapaxes(1, 2).reshape(values.shape)
-
-
-def _embedding(model: Any) -> np.ndarray:
-    """The input table with the trained strategy rows in place."""
-    table = model.get_input_embeddings()
-    if hasattr(table, "token_adapter"):
-        rows = table.token_adapter
-        values = _numpy(table.original_module.weight).copy()
-        values[rows.token_indices["default"]] = _numpy(rows.trainable_tokens_delta["default"])
-        return values
-    return _numpy(table.weight)
 
 
 def _merged(module: Any) -> np.ndarray:

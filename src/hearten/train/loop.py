@@ -122,6 +122,7 @@ def train(
         Failure: the loss is not a number, or the disk is full.
     """
     system.prepare(material.train)
+    system.backbone.settle()
     steps, ends = _plan(system.rows(material.train), training, seed)
     task, per_epoch = SystemTask(system, material, training, ends), len(steps) / training.epochs
     return fit(task, steps, training, run, per_epoch=per_epoch, seed=seed, minutes=minutes, quiet=quiet)
