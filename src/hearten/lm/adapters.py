@@ -113,7 +113,7 @@ def fold(model: Any, dtype: torch.dtype) -> None:
 def narrow(model: Any, dtype: torch.dtype) -> None:
     """Keep frozen linear layers in `dtype`, what they compute in.
 
-    Mixed precision would narrow the same weights in every pass. A head tied to the embedding is parted from it.
+    Mixed precision would narrow them anew in every pass. A head tied to the embedding is parted from it.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear) and not module.weight.requires_grad:
