@@ -2,10 +2,13 @@
 
 1. rating: three facets of K candidates, scored with everything shared computed once, against generating an
    answer for each of the 3·K prompts;
-2. sampling: K diverse beams a context, against group beam search of transformers 4.x on the same weights
-   (measured by an interpreter of its own, `--peer PYTHON`; without one the peer is named as absent);
+2. sampling: K diverse beams for every supporter turn of a conversation, as `align sample` does it, against
+   group beam search of transformers 4.x on the same weights and contexts, one by one (measured by an
+   interpreter of its own, `--peer PYTHON`; without one the peer is named as absent);
 3. contrast: one gradient step over K candidates and the gold reply with the context computed once, against
    K + 1 separate passes: time, and the peak of memory above the loaded model (a process each).
+
+Both ways compute in the same precision: bf16 where the processor multiplies it natively.
 
 Run: python benchmarks/muffin.py [--quick] [--peer /path/to/venv4x/bin/python]
 """
@@ -32,7 +35,7 @@ from hearten.core.records import Example
 from hearten.core.taxonomy import label_set
 from hearten.data.seeds import find_training_corpus
 from hearten.lm.adapters import AdapterConfig
-from hearten.lm.backbone import BackboneConfig, autocast
+from hearten.lm.backbone import BackboneConfig, autocast, fast_dtype
 from hearten.lm.decode import POLICIES, DiverseDecoding
 from hearten.lm.embedded import embedded_folder
 from hearten.models.raters.language import LanguageRater, LanguageRaterConfig
@@ -75,9 +78,17 @@ def contexts(count: int, limit: int) -> list[Example]:
     return [one for one in train if 6 <= len(one.context) <= limit][: count * 7 : 7]
 
 
+def conversation(turns: int) -> list[Example]:
+    """The first so many supporter turns of a training conversation."""
+    corpus = find_training_corpus()
+    train = split(corpus.conversations, protocol("seed13-910"))["train"]
+    return [one for one in train if one.conversation_id == train[0].conversation_id][:turns]
+
+
 def rating(name: str, repeats: int) -> None:
     adapter = AdapterConfig(rank=16, alpha=16, modules="attention")
     rater = LanguageRater(LanguageRaterConfig(backbone=BackboneConfig(name=name, adapter=adapter))).eval()
+    rater.backbone.fold()
     example = contexts(1, 12)[0]
     prompts = []
     for one in rater.facets:
@@ -87,9 +98,10 @@ def rating(name: str, repeats: int) -> None:
     @torch.no_grad()
     def plainly() -> None:
         for prompt in prompts:
-            rater.backbone.model.generate(
-                torch.tensor([prompt]), max_new_tokens=ANSWER, do_sample=False, pad_token_id=0
-            )
+            with autocast(rater.backbone.device):
+                rater.backbone.model.generate(
+                    torch.tensor([prompt]), max_new_tokens=ANSWER, do_sample=False, pad_token_id=0
+                )
 
     ours = clock(lambda: rater.rate(example.context, REPLIES), repeats)
     peer = clock(plainly, 1, warm=False)  # ours has warmed the model already
@@ -101,7 +113,7 @@ import json, sys, time, torch
 from transformers import AutoModelForCausalLM
 task = json.load(open(sys.argv[1]))
 torch.set_num_threads(task["threads"])
-model = AutoModelForCausalLM.from_pretrained(task["folder"], torch_dtype=torch.float32).eval()
+model = AutoModelForCausalLM.from_pretrained(task["folder"], torch_dtype=getattr(torch, task["dtype"])).eval()
 def run(prompt):
     with torch.no_grad():
         return model.generate(
@@ -109,21 +121,20 @@ def run(prompt):
             num_return_sequences=task["k"], do_sample=False, no_repeat_ngram_size=3, min_new_tokens=10,
             max_new_tokens=40, pad_token_id=model.config.eos_token_id, use_cache=True)
 run(task["prompts"][0])
-times = []
+began = time.perf_counter()
 for prompt in task["prompts"]:
-    began = time.perf_counter()
     run(prompt)
-    times.append(time.perf_counter() - began)
-print(json.dumps(sorted(times)[len(times) // 2]))
+print(json.dumps((time.perf_counter() - began) / len(task["prompts"])))
 """
 
 
 def sampling(name: str, folder: Path, peer: str | None, repeats: int) -> None:
     system = Vanilla(SystemConfig(backbone=BackboneConfig(name=name, adapter=AdapterConfig(kind="full"))),
                      label_set("esconv"))  # fmt: skip
-    some = contexts(4 if repeats > 1 else 2, 14)
+    system.fold()
+    some = conversation(12 if repeats > 1 else 2)
     decoding = DiverseDecoding(n=K, groups=K)
-    ours = clock(lambda: system.generate(some, decoding, POLICIES["gold"]), 1) / len(some)
+    ours = clock(lambda: system.generate(some, decoding, POLICIES["gold"]), repeats) / len(some)
     if not peer:
         print(f"sampling: {ours:8.2f} s a context; peer absent: --peer names a python with transformers 4.x")
         return
@@ -132,7 +143,8 @@ def sampling(name: str, folder: Path, peer: str | None, repeats: int) -> None:
         "folder": str(folder),
         "k": K,
         "threads": torch.get_num_threads(),
-        "prompts": [render.context(one.context, one.profile) for one in some[: 1 + repeats]],
+        "dtype": str(fast_dtype(system.backbone.device)).removeprefix("torch."),
+        "prompts": [render.context(one.context, one.profile) for one in some],
     }
     with tempfile.TemporaryDirectory() as place:
         Path(place, "task.json").write_text(json.dumps(task), encoding="utf-8")
@@ -141,7 +153,12 @@ def sampling(name: str, folder: Path, peer: str | None, repeats: int) -> None:
     if done.returncode:
         print(f"sampling: {ours:8.2f} s a context; the peer failed: {done.stderr.strip().splitlines()[-1:]}")
         return
-    verdict(f"sampling {K} beams of a context", ours, json.loads(done.stdout.splitlines()[-1]), 3)
+    verdict(
+        f"sampling {K} beams a context, {len(some)} contexts of a conversation",
+        ours,
+        json.loads(done.stdout.splitlines()[-1]),
+        3,
+    )
 
 
 def step_of(name: str, way: str, layers: int | None) -> tuple[float, float]:
@@ -149,6 +166,7 @@ def step_of(name: str, way: str, layers: int | None) -> tuple[float, float]:
     shape = BackboneConfig(name=name, adapter=AdapterConfig(layers=layers))
     torch.manual_seed(1)
     system = Vanilla(SystemConfig(backbone=shape), label_set("esconv"))
+    system.backbone.settle()
     (gold, *_) = contexts(1, 14)
     options = (gold, *(gold.model_copy(update={"response": text}) for text in REPLIES))
     lesson = Lesson(options, tuple(k % 2 == 0 for k in range(len(REPLIES))))
