@@ -196,6 +196,22 @@ def test_the_total_by_hand(tiny_llama, supporter_turns):
     assert float(total.detach()) == pytest.approx(2 * hinge + 0.5 * float(generation), abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["joint", "vanilla"])
+def test_the_control_reads_no_candidate(tiny_llama, supporter_turns, name):
+    system = built(tiny_llama, name).eval()
+    lesson = lesson_of(supporter_turns[3], ["What now?", "You are not alone."], [True, False])
+    control, named = ContrastTask(system, [], VARIANTS["gold"]).losses(lesson)
+    _, whole = ContrastTask(system, [], Objective()).losses(lesson)
+    assert set(named) == {"generation"}
+    assert float(control.detach()) == pytest.approx(float(whole["generation"].detach()), abs=1e-5)
+    read = []
+    system.backbone.options = lambda options: (
+        read.extend(options) or type(system.backbone).options(system.backbone, options)
+    )
+    ContrastTask(system, [], VARIANTS["gold"]).losses(lesson)
+    assert [one.response for one in read] == [supporter_turns[3].response]
+
+
 @pytest.mark.parametrize("variant", ["muffin", "paper", "list", "dpo", "simpo", "released", "printed"])
 def test_a_system_learns_which_reply_helps(tmp_path, tiny_llama, supporter_turns, variant):
     texts = ["What did the letter say?", "You must sleep now."]

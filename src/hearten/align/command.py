@@ -295,7 +295,7 @@ def contrast(
     data: Data,
     out: Annotated[Path, typer.Option(help="another run folder")],
     variant: Annotated[
-        str, typer.Option(help="muffin, paper, printed, released, list, dpo or simpo")
+        str, typer.Option(help="muffin, paper, printed, released, list, dpo, simpo or gold")
     ] = "muffin",
     facet: Annotated[
         list[str] | None, typer.Option(help="only this facet tells (Table 3); repeatable")

@@ -150,7 +150,10 @@ class ContrastTask(Memoryless):
         return 1
 
     def losses(self, micro: Lesson) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum of `contrast` and `generation`."""
+        """The weighted sum of `contrast` and `generation`; without a weight no candidate is read."""
+        if not self._objective.weight:
+            _, generation = self._scores(Lesson(micro.options[:1], ()))
+            return self._objective.generation * generation, {"generation": generation}
         scores, generation = self._scores(micro)
         told = torch.tensor(micro.helpful, device=scores.device)
         if self._objective.method == "contrast":

@@ -10,6 +10,9 @@ released code differ in sign, score and norm; each is here by name, so that what
 - `released`: offsets d = 1 … K−1 in beam order, each normed by its unequal pairs; equal pairs add the margin;
   an offset whose signed sum is zero is skipped, as in the code (which sums over a batch; here, a context).
 - `list`: −log of the helpful replies' share of a softmax over all scores; no pairs, no margin.
+
+`gold` is the control: the gold replies of the same contexts, and no candidate. What the others do beyond it
+is the contrast's doing, not that of longer training.
 """
 
 from collections.abc import Callable
@@ -53,6 +56,7 @@ VARIANTS: dict[str, Objective] = {
     "list": Objective(form="list"),
     "dpo": Objective(method="dpo", length_penalty=0.0),
     "simpo": Objective(method="simpo", beta=2.0),
+    "gold": Objective(weight=0.0),
 }
 """What `--variant` can name."""
 
