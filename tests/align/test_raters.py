@@ -17,10 +17,11 @@ from hearten.core.records import FacetVerdict
 from hearten.lm.adapters import AdapterConfig
 from hearten.lm.backbone import BackboneConfig
 from hearten.models.fitting import make_optimizer
-from hearten.models.raters import open_rater
+from hearten.models.raters import ensemble, open_rater
 from hearten.models.raters.asked import AskedRater, read_class
 from hearten.models.raters.ensemble import EnsembleRater, averaged
 from hearten.models.raters.language import LanguageRater, LanguageRaterConfig, Question
+from hearten.models.raters.threshold import ThresholdRater, with_thresholds, write_thresholds
 
 pytestmark = pytest.mark.usefixtures("exact")
 
@@ -48,6 +49,59 @@ def test_a_verdict_is_the_likeliest_class():
     assert (found.label, found.helpful) == ("MI Non-Adherent", False)
     assert unhelpful_share(found) == 0.4
     assert unhelpful_share(of("skill", True)) is None
+
+
+def test_a_threshold_decides_and_the_label_stays_on_its_side():
+    said = {"No Empathy": 0.4, "Weak Empathy": 0.45, "Strong Empathy": 0.15}
+    assert verdict("empathy", said).label == "Weak Empathy"
+    assert verdict("empathy", said, threshold=0.4).label == "No Empathy"
+    assert verdict("empathy", said, threshold=0.4).helpful is False
+    assert verdict("empathy", said, threshold=0.41).label == "Weak Empathy"
+
+
+class Fixed:
+    """Says P(unhelpful) of a reply that is a number."""
+
+    name, facets = "fixed", ("coherence",)
+
+    def rate(self, context, replies):
+        return [(verdict("coherence", {"No": float(one), "Yes": 1 - float(one)}),) for one in replies]
+
+
+def test_a_threshold_rater_decides_anew(tmp_path):
+    assert with_thresholds(Fixed(), tmp_path).name == "fixed"
+    write_thresholds(tmp_path, {"coherence": 0.7})
+    rater = with_thresholds(Fixed(), tmp_path)
+    assert isinstance(rater, ThresholdRater)
+    assert isinstance(rater, Rater)
+    replies = ["0.6", "0.7"]
+    assert [row[0].helpful for row in rater.rate((), replies)] == [True, False]
+    assert [one.helpful for one in judge(rater, "coherence", [((), one) for one in replies])] == [True, False]
+    open_verdict = FacetVerdict(facet="coherence", label=None, helpful=None)
+    assert rater._decided(open_verdict) is open_verdict
+
+
+def test_several_raters_average_their_thresholds():
+    one, other = (ThresholdRater(Fixed(), {"coherence": place}) for place in (0.5, 0.9))
+    both = ensemble([one, other])
+    assert both.thresholds == {"coherence": 0.7}
+    assert both.rate((), ["0.69"])[0][0].helpful
+    assert not isinstance(ensemble([one, Fixed()]), ThresholdRater)
+
+
+def judged_at(share, unhelpful):
+    label = "No" if unhelpful else "Yes"
+    said = verdict("coherence", {"No": share, "Yes": 1 - share})
+    return measure.Judged(item(0, "coherence", label, "x"), said)
+
+
+def test_the_threshold_is_where_macro_f1_is_best():
+    # all that is unhelpful lies at 0.3, all that is helpful below 0.2, so any place between them is right; of
+    # those whose two neighbours on either side are right too, 0.24 and 0.26, the latter is nearer to a half
+    rows = [(0.15, False)] * 5 + [(0.19, False)] * 5 + [(0.3, True)] * 2
+    found = [judged_at(*row) for row in rows]
+    assert measure.thresholds(found) == {"coherence": 0.26}
+    assert measure.thresholds([measure.Judged(found[0].item, of("coherence", True))]) == {}
 
 
 def built(folder, **adapter):

@@ -108,6 +108,7 @@ def _train_light(data: Path, out: Path, *, limit: int | None, seed: int, **_: An
 
     rater = fit_light(read_part(data, "train")[:limit], LightConfig(seed=seed))
     rater.save(out)
+    _decide(out, out, data)
     print(f"wrote {out}; next: hearten align rater evaluate {out} {data}")
 
 
@@ -126,9 +127,23 @@ def _train_language(data: Path, out: Path, *, backbone: str, layers: int | None,
     )
     state = train_rater(config, data, out, command=_command(), **rest)
     if (out / "model").is_dir() and state.validated == state.step:
+        _decide(out, out / "model", data)
         print(f"wrote {out}; next: hearten align rater evaluate {out} {data}")
     else:
         print(f"paused after step {state.step}; the same command goes on")
+
+
+def _decide(rater: Path, weights: Path, data: Path) -> None:
+    """Choose from which P(unhelpful) on the new rater calls a reply unhelpful; keep it with its weights."""
+    from hearten.align import measure
+    from hearten.align.facets import read_part
+    from hearten.models.raters import open_rater
+    from hearten.models.raters.threshold import write_thresholds
+
+    chosen = measure.thresholds(measure.judged(open_rater(str(rater)), read_part(data, "valid")))
+    write_thresholds(weights, chosen)
+    told = " · ".join(f"{name} {place:.2f}" for name, place in chosen.items())
+    print(f"unhelpful from P = {told} on (best macro-F1 on the validation part)")
 
 
 def evaluate(

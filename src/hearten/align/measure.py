@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from statistics import fmean
 from tomllib import loads
 
 from hearten.align.records import FacetItem
@@ -20,6 +21,8 @@ from hearten.core.records import FacetVerdict, Score
 from hearten.core.runfolder import versions
 
 BINS = 10
+GRID = tuple(round(number / 50, 2) for number in range(5, 46))
+"""Thresholds that are tried: 0.10, 0.12, … 0.90."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,28 @@ def macro_f1(answers: Sequence[tuple[bool, bool]]) -> float:
         wrong = sum((said == one) != (true == one) for said, true in answers)
         parts.append(2 * hits / (2 * hits + wrong) if hits + wrong else 0.0)
     return sum(parts) / 2
+
+
+def thresholds(found: Sequence[Judged]) -> dict[str, float]:
+    """Facet → the P(unhelpful) from which a reply is best called unhelpful, for facets with probabilities.
+
+    Best is the macro-F1 over the two answers, averaged with its two neighbours on either side of the grid, so
+    that no single reply decides; of equals the one nearest to a half.
+    """
+    groups: dict[str, list[tuple[float, bool]]] = defaultdict(list)
+    for one in found:
+        share = unhelpful_share(one.verdict)
+        if share is not None:
+            groups[one.item.facet].append((share, one.unhelpful))
+    return {name: _threshold(rows) for name, rows in groups.items()}
+
+
+def _threshold(rows: Sequence[tuple[float, bool]]) -> float:
+    f1s = [macro_f1([(share >= place, true) for share, true in rows]) for place in GRID]
+    smooth = {
+        place: round(fmean(f1s[max(0, number - 2) : number + 3]), 9) for number, place in enumerate(GRID)
+    }
+    return max(GRID, key=lambda place: (smooth[place], -abs(place - 0.5)))
 
 
 def scores(found: Sequence[Judged], rater: str, data: str) -> list[Score]:

@@ -82,12 +82,27 @@ def facet(name: str) -> Facet:
     return lookup(facets(), name, "facet")
 
 
-def verdict(name: str, probabilities: Mapping[str, float], raw: str | None = None) -> FacetVerdict:
-    """The verdict on facet `name` that follows from the probability of each class: the likeliest wins."""
-    label = max(probabilities, key=lambda one: probabilities[one])
+def verdict(
+    name: str, probabilities: Mapping[str, float], raw: str | None = None, threshold: float | None = None
+) -> FacetVerdict:
+    """The verdict on facet `name` that follows from the probability of each class.
+
+    Args:
+        name: the facet.
+        probabilities: class → probability.
+        raw: what the rater said, if it was words.
+        threshold: the probability of the unhelpful classes together from which on a reply is unhelpful; its
+            label is the likeliest class on that side. None: the likeliest class of all wins.
+    """
+    chosen = facet(name)
+    possible = list(probabilities)
+    if threshold is not None:
+        bad = sum(probabilities[one] for one in chosen.unhelpful) >= threshold
+        possible = [one for one in possible if (one in chosen.unhelpful) == bad]
+    label = max(possible, key=lambda one: probabilities[one])
     rounded = {one: round(p, 5) for one, p in probabilities.items()}
     return FacetVerdict(
-        facet=name, label=label, helpful=facet(name).helpful(label), probabilities=rounded, raw=raw
+        facet=name, label=label, helpful=chosen.helpful(label), probabilities=rounded, raw=raw
     )
 
 
