@@ -143,7 +143,7 @@ def _decide(rater: Path, weights: Path, data: Path) -> None:
     chosen = measure.thresholds(measure.judged(open_rater(str(rater)), read_part(data, "valid")))
     write_thresholds(weights, chosen)
     told = " · ".join(f"{name} {place:.2f}" for name, place in chosen.items())
-    print(f"unhelpful from P = {told} on (best macro-F1 on the validation part)")
+    print(f"unhelpful from P = {told} on (best macro-F1 in validation)")
 
 
 def evaluate(
