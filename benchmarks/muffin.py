@@ -16,7 +16,6 @@ Run: python benchmarks/muffin.py [--quick] [--peer /path/to/venv4x/bin/python]
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -161,6 +160,12 @@ def sampling(name: str, folder: Path, peer: str | None, repeats: int) -> None:
     )
 
 
+def resident(which: str) -> float:
+    """MiB this process holds now (`VmRSS`) or held at most (`VmHWM`)."""
+    told = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return int(told[which].split()[0]) / 1024
+
+
 def step_of(name: str, way: str, layers: int | None) -> tuple[float, float]:
     """(seconds, MiB above the loaded model) of one gradient step, the `shared` or the `separate` way."""
     shape = BackboneConfig(name=name, adapter=AdapterConfig(layers=layers))
@@ -182,12 +187,13 @@ def step_of(name: str, way: str, layers: int | None) -> tuple[float, float]:
         return contrast(torch.stack(scores[1:]), told, Objective()) - scores[0]
 
     work = separate if way == "separate" else lambda: task.losses(lesson)[0]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     system.train()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: the peak counts from now on
+    before = resident("VmRSS")
     began = time.perf_counter()
     work().backward()
     first = time.perf_counter() - began
-    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    memory = resident("VmHWM") - before
     system.zero_grad(set_to_none=True)
     began = time.perf_counter()
     work().backward()
