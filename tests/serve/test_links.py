@@ -1,11 +1,13 @@
 """The chain's links: what each notes, what each can be left out, and wishes that reach the innermost."""
 
 import itertools
+import json
 
 import pytest
 from fakes_serve import ESCONV, Typist
 
 from hearten.core.conversation import Conversation, Role, Turn
+from hearten.core.errors import UsageError
 from hearten.core.rater import facet, verdict
 from hearten.core.records import Reply
 from hearten.core.supporter import Adjustable, Wishes
@@ -175,6 +177,21 @@ def test_a_request_may_do_without_the_rater():
 def test_without_a_rater_a_wish_to_refine_is_answered_with_a_word(wish, told):
     chain = build(Typist(), LinksConfig(screens=False)).wished(Wishes(refine=wish))
     assert ("no rater" in chain.reply(HELLO)[0].details.get("refine", "")) is told
+
+
+def test_the_terminal_gives_the_best_of_several_and_says_what_the_rater_said(monkeypatch, capsys):
+    from hearten.models import raters, supporters
+    from hearten.serve.command import chat
+
+    monkeypatch.setattr(raters, "open_rater", lambda name: Strict())
+    monkeypatch.setattr(supporters, "open_supporter", lambda name: Says("You should.", "What happened?"))
+    monkeypatch.setattr(supporters, "labels_of", lambda name: "esconv")
+    chat(model="run", message=["Hello."], rater="runs/rater", best_of=2, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["text"] == "What happened?"
+    assert told["details"]["verdicts"][0]["helpful"] is True
+    with pytest.raises(UsageError, match="needs a rater"):
+        chat(model="run", message=["Hello."], refine_by="embedded")
 
 
 def test_the_rater_of_the_settings_is_opened_and_its_reply_screened(monkeypatch):

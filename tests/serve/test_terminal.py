@@ -152,3 +152,13 @@ def test_a_forbidden_strategy_is_exchanged_before_a_word_is_shown() -> None:
 
     replies = list(SafeSupporter(Discloses()).stream(Chat(Echo()).conversation))
     assert {reply.strategy.name for reply in replies if reply.strategy} == {"Reflection of feelings"}
+
+
+def test_verdicts_of_a_rater_are_shown_below_the_reply() -> None:
+    class Rated(Echo):
+        def stream(self, conversation: Conversation, *, strategy: Strategy | None = None) -> Iterator[Reply]:
+            verdicts = [{"facet": "skill", "label": "Other"}, {"facet": "coherence"}]
+            for reply in super().stream(conversation, strategy=strategy):
+                yield reply.model_copy(update={"details": {"verdicts": verdicts}})
+
+    assert "the rater says skill: Other · coherence: unread" in run(Chat(Rated()), "hi there")

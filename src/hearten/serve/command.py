@@ -27,6 +27,7 @@ Minors = Annotated[bool, typer.Option("--minors", help="the people here are mino
 RaterName = Annotated[
     str | None, typer.Option(help="judge replies before they are given: a rater's folder or asked:MODEL")
 ]
+BestOf = Annotated[int, typer.Option(min=1, max=16, help="with --rater: replies it chooses from")]
 RefineBy = Annotated[
     str | None, typer.Option(help="with --rater: this chat model rewrites unhelpful replies instead")
 ]
@@ -40,6 +41,9 @@ def chat(
     safe: Annotated[
         bool, typer.Option("--safe/--unsafe", help="screens and care path; unsafe is for experiments")
     ] = True,
+    rater: RaterName = None,
+    best_of: BestOf = 4,
+    refine_by: RefineBy = None,
     save: Annotated[Path | None, typer.Option(help="write the conversation here at the end")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="with --message: one JSON object a reply")] = False,
 ) -> None:
@@ -53,7 +57,9 @@ def chat(
 
     if as_json and not message:
         raise UsageError("--json needs a message", fix='hearten chat --message "I failed my exam" --json')
-    supporter = build(open_supporter(model), LinksConfig(screens=safe))
+    _needs_rater(rater, refine_by)
+    links = LinksConfig(screens=safe, rater=rater, best_of=best_of, refine_by=refine_by)
+    supporter = build(open_supporter(model), links)
     talking = Chat(supporter, labels=labels_of(model), situation=situation)
     if strategy:
         talking.force(strategy)
@@ -84,7 +90,7 @@ def serve(
     minors: Minors = False,
     emotion: Annotated[str | None, typer.Option(help="read the seeker's emotion with this detector")] = None,
     rater: RaterName = None,
-    best_of: Annotated[int, typer.Option(min=1, max=16, help="with --rater: replies it chooses from")] = 4,
+    best_of: BestOf = 4,
     refine_by: RefineBy = None,
     notices: Annotated[bool, typer.Option(help="the API's first reply says that it is an AI")] = True,
     keep: Keep = None,

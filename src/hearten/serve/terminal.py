@@ -120,6 +120,11 @@ def _turn(chat: Chat, text: str, console: Console) -> None:
         console.print(reply.text[shown:], end="", highlight=False, markup=False, soft_wrap=True)
         shown = len(reply.text) or shown
     console.print("\n")
+    judged = [
+        f"{row['facet']}: {row.get('label', 'unread')}" for row in (reply.details or {}).get("verdicts", [])
+    ]
+    if judged:
+        console.print(f"[dim]the rater says {' · '.join(judged)}[/dim]\n", highlight=False)
 
 
 def _force(chat: Chat, rest: str, console: Console) -> None:
