@@ -82,6 +82,7 @@ COMMANDS: dict[str, "Verb | Table"] = {
         "sample": Verb("candidate replies by diverse beam search", "hearten.align.command:sample"),
         "rate": Verb("a rater's verdicts on candidates", "hearten.align.command:rate"),
         "contrast": Verb("learn from rated candidates", "hearten.align.command:contrast"),
+        "refine": Verb("rewrite replies while a facet fails", "hearten.align.command:refine"),
     },
     "reproduce": Verb(
         "a paper's table, row by row: paper beside ours", "hearten.reproduce.command:reproduce"

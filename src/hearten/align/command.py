@@ -1,4 +1,4 @@
-"""`hearten align …`: facets, rater, sample, rate, contrast. Reading options and printing, no learning.
+"""`hearten align …`: facets, rater, sample, rate, contrast, refine. Reads options and prints, learns nothing.
 
 Every command is started again to go on where it stopped. Heavy libraries are imported inside.
 """
@@ -353,6 +353,34 @@ def contrast(
         return
     print(f"learned from {len(found):,} contexts")
     print(f"wrote {out}; next: hearten evaluate predict {out} --data {data}")
+
+
+def refine(
+    model: Annotated[str, typer.Argument(help="answers first: whatever hearten chat talks to")],
+    rater: Annotated[str, typer.Option(help="FOLDER, asked:CHAT-MODEL, or ONE+OTHER")],
+    data: Annotated[Path, typer.Option(help="conversations.jsonl; its test part is answered")],
+    out: Annotated[Path, typer.Option(help="ledger of replies and rewrites, one line a turn")],
+    writer: Annotated[str, typer.Option(help="chat model that rewrites")] = "embedded",
+    rounds: Annotated[int, typer.Option(min=1, help="most rewrites of a reply; the paper's two")] = 2,
+    protocol: Annotated[str, typer.Option(help="how the corpus is split")] = "seed13-910",
+    limit: Limit = None,
+    quiet: Quiet = False,
+) -> None:
+    """Helpful shares after no, one and two rewrites of a prompted model's replies (Appendix C); resumes."""
+    from hearten.align import refining
+    from hearten.lm.chat import open_chat_model
+    from hearten.models.raters import open_rater
+    from hearten.models.refine import Refined
+    from hearten.models.supporters import open_supporter
+
+    supporter = open_supporter(model)
+    refined = Refined(supporter, open_rater(rater), open_chat_model(writer), rounds)
+    examples = _part(data, protocol, "test")[:limit]
+    by = f"{model}, {rater}, {writer}, {rounds} rewrites"
+    found = refining.refine(supporter, refined, examples, out, by=by, quiet=quiet)
+    for rewrites, table in enumerate(refining.by_rewrites(found, rounds)):
+        print(f"at most {rewrites} rewrites: {_told(table)} of {table.items}, {table.unscored} unscored")
+    print(f"wrote {out}")
 
 
 def _told(table: "Shares") -> str:

@@ -44,6 +44,20 @@ class RatedSet(Record):
     verdicts: tuple[tuple[FacetVerdict, ...], ...]
 
 
+class RefinedSet(Record):
+    """A reply to one context and what became of it: one line of the ledger of `align refine`."""
+
+    conversation_id: str
+    index: int
+    context: str
+    by: str
+    """Who answered, judged and rewrote."""
+    replies: tuple[str, ...]
+    """How the reply stood at first and after each rewrite."""
+    verdicts: tuple[tuple[FacetVerdict, ...], ...]
+    """On each of them."""
+
+
 def context_key(example: Example) -> str:
     """Twelve hex digits that change with any word of the context."""
     return key_of(example.context)

@@ -9,6 +9,7 @@ helpful on all facets. Both are Supporters around a Supporter; verdicts go into 
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from math import prod
+from typing import NamedTuple
 
 from hearten.core.chat import ChatModel, Message, Sampling
 from hearten.core.conversation import Conversation, Role
@@ -48,15 +49,23 @@ class Refined:
         yield from self.reply(conversation, strategy=strategy)
 
     def _refined(self, conversation: Conversation, reply: Reply) -> Reply:
-        said = [reply.text]
+        states = list(self.states(conversation, reply))
+        return with_verdicts(states[-1].reply, states[-1].verdicts, [one.said for one in states[:-1]])
+
+    def states(self, conversation: Conversation, reply: Reply) -> Iterator["State"]:
+        """How `reply` stands, then how it stands after every rewrite, while a facet fails."""
         verdicts = self._rated(conversation, reply.text)
-        while self._writer is not None and aggregate(verdicts) is False and len(said) <= self._rounds:
+        yield State(reply, verdicts, reply.text)
+        if self._writer is None:
+            return
+        for _ in range(self._rounds):
+            if aggregate(verdicts) is not False:
+                return
             text = self._rewrite(self._writer, conversation, reply.text, verdicts)
-            said.append(text)
             new = self._rated(conversation, text) if text else verdicts
             if text and failing(new) <= failing(verdicts):
                 reply, verdicts = reply.model_copy(update={"text": text}), new
-        return with_verdicts(reply, verdicts, drafts=said[:-1] if len(said) > 1 else [])
+            yield State(reply, verdicts, text)
 
     def _rated(self, conversation: Conversation, text: str) -> tuple[FacetVerdict, ...]:
         return self._rater.rate(conversation.turns, [text])[0] if text.strip() else ()
@@ -72,6 +81,15 @@ class Refined:
         asked = self._prompt.format(context="\n".join(lines), reply=text, advice=advice).strip()
         sampling = Sampling(temperature=0.7, max_tokens=90)
         return writer.complete([Message(role="user", content=asked)], sampling=sampling)[0].strip()
+
+
+class State(NamedTuple):
+    """A reply in the middle of being refined."""
+
+    reply: Reply
+    verdicts: tuple[FacetVerdict, ...]
+    said: str
+    """What was tried last; it is the reply's text unless it was worse than what stood before."""
 
 
 class BestOf:
