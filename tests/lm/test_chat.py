@@ -72,7 +72,7 @@ class Server(BaseHTTPRequestHandler):
     plan: ClassVar[list[int]] = []
     asked: ClassVar[list[dict]] = []
     keys: ClassVar[list[str | None]] = []
-    finish: ClassVar[str | None] = "stop"
+    ending: ClassVar[str | None] = "stop"
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -83,7 +83,7 @@ class Server(BaseHTTPRequestHandler):
             content, kind = json.dumps({"error": {"message": "slow down"}}), "application/json"
         elif body.get("stream"):
             events = [{"choices": [{"index": 0, "delta": {"content": word}}]} for word in said.split(" ")]
-            events += [{"choices": [{"index": 0, "delta": {}, "finish_reason": Server.finish}]}]
+            events += [{"choices": [{"index": 0, "delta": {}, "finish_reason": Server.ending}]}]
             events += [{"choices": [], "usage": USAGE}]
             lines = [json.dumps({"id": "1", "object": "chat.completion.chunk", **event}) for event in events]
             content = "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"])
@@ -93,7 +93,7 @@ class Server(BaseHTTPRequestHandler):
                 {
                     "index": k,
                     "message": {"role": "assistant", "content": f"{said} {k}"},
-                    "finish_reason": Server.finish,
+                    "finish_reason": Server.ending,
                 }
                 for k in range(body.get("n") or 1)
             ]
@@ -116,7 +116,7 @@ def remote(monkeypatch):
     server = HTTPServer(("127.0.0.1", 0), Server)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    Server.plan, Server.asked, Server.keys, Server.finish = [], [], [], "stop"
+    Server.plan, Server.asked, Server.keys, Server.ending = [], [], [], "stop"
     yield open_chat_model(f"openai:small@http://127.0.0.1:{server.server_port}/v1")
     server.shutdown()
     server.server_close()
@@ -186,7 +186,7 @@ def test_a_caller_who_retries_is_told_what_helps(remote, status, kind):
 
 
 def test_a_stream_without_an_end_was_cut(remote):
-    Server.plan, Server.finish = [200], None
+    Server.plan, Server.ending = [200], None
     with pytest.raises(Unavailable, match="cut off"):
         remote.answer(HELLO, stream=True)
 
