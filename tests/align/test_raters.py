@@ -86,6 +86,7 @@ def test_several_raters_average_their_thresholds():
     both = ensemble([one, other])
     assert both.thresholds == {"coherence": 0.7}
     assert both.rate((), ["0.69"])[0][0].helpful
+    assert [said.helpful for said in judge(both, "coherence", [((), "0.69"), ((), "0.7")])] == [True, False]
     assert not isinstance(ensemble([one, Fixed()]), ThresholdRater)
 
 

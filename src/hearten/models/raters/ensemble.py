@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hearten.core.conversation import Turn
-from hearten.core.rater import Rater, facet, verdict
+from hearten.core.rater import Asked, Rater, facet, judge, verdict
 from hearten.core.records import FacetVerdict
 
 
@@ -29,6 +29,11 @@ class EnsembleRater:
             )
             for row in range(len(replies))
         ]
+
+    def judge(self, name: str, asked: Sequence[Asked]) -> list[FacetVerdict]:
+        """The verdict on one facet for every reply in its own context; of each rater that knows the facet."""
+        found = [judge(rater, name, asked) for rater in self.raters if name in rater.facets]
+        return [averaged(name, row) for row in zip(*found, strict=True)]
 
 
 def averaged(name: str, verdicts: Sequence[FacetVerdict]) -> FacetVerdict:
