@@ -154,7 +154,9 @@ class ContrastTask(Memoryless):
         if not self._objective.weight:
             _, generation = self._scores(Lesson(micro.options[:1], ()))
             return self._objective.generation * generation, {"generation": generation}
-        scores, generation = self._scores(micro)
+        return self._weighed(micro, *self._scores(micro))
+
+    def _weighed(self, micro: Lesson, scores: Tensor, generation: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         told = torch.tensor(micro.helpful, device=scores.device)
         if self._objective.method == "contrast":
             apart = contrast(scores, told, self._objective)
@@ -180,8 +182,9 @@ class ContrastTask(Memoryless):
         totals: list[float] = []
         right: list[float] = []
         for lesson in self._valid:
-            totals.append(float(self.losses(lesson)[0]))
-            found = gaps(self._scores(lesson)[0], torch.tensor(lesson.helpful))
+            scores, generation = self._scores(lesson)
+            totals.append(float(self._weighed(lesson, scores, generation)[0]))
+            found = gaps(scores, torch.tensor(lesson.helpful, device=scores.device))
             right.append(float((found > 0).float().mean()))
         return {
             "valid_objective": sum(totals) / max(1, len(totals)),
