@@ -58,8 +58,8 @@ def test_the_share_after_every_rewrite_by_hand(tmp_path, supporter_turns):
     found = refine(says, refined, turns, ledger, by="a", quiet=True)
     assert [one.replies for one in found] == [
         ("you must", "I see"),
-        ("you must", "you must, must", "That is hard"),
-        ("you must", "must", "must"),
+        ("you must", "you must", "That is hard"),
+        ("you must", "you must", "you must"),
     ]
     assert [table.helpful for table in by_rewrites(found, 2)] == [
         0.0,

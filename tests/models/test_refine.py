@@ -82,6 +82,12 @@ def test_it_ends_after_so_many_rounds_and_keeps_the_best():
     assert len(writer.asked) == 2
 
 
+def test_a_rewrite_that_is_no_better_is_not_taken():
+    writer = Writes("ss " + "so many more words that help nobody " * 3, "ss too")
+    (reply,) = Refined(Says("ss"), Words(), writer, rounds=1).reply(TALK)
+    assert reply.text == "ss", "it fails on the same facet and is less likely to be helpful on the others"
+
+
 @pytest.mark.parametrize("writer", [None, "empty"])
 def test_without_a_usable_rewrite_the_reply_stays(writer):
     asked = Writes("", "") if writer else None

@@ -1,9 +1,9 @@
 """Replies that are judged before they are given: rewritten while a facet fails, or chosen from several.
 
 `Refined` is Muffin's loop for prompted models (2024, Appendix C): rate the reply, tell a chat model which
-facet fails and why, take its rewrite, at most `rounds` times. A rewrite that fails on more facets than what
-it replaces is not taken. `BestOf` asks for several replies and gives the one the rater finds likeliest to be
-helpful on all facets. Both are Supporters around a Supporter; verdicts go into `Reply.details`.
+facet fails and why, take its rewrite, at most `rounds` times. A rewrite that is no better to the rater than
+what it would replace is not taken. `BestOf` asks for several replies and gives the one the rater finds
+likeliest to be helpful on all facets. Both are Supporters around a Supporter; verdicts go into `Reply.details`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -63,7 +63,7 @@ class Refined:
                 return
             text = self._rewrite(self._writer, conversation, reply.text, verdicts)
             new = self._rated(conversation, text) if text else verdicts
-            if text and failing(new) <= failing(verdicts):
+            if text and standing(new) > standing(verdicts):
                 reply, verdicts = reply.model_copy(update={"text": text}), new
             yield State(reply, verdicts, text)
 
@@ -123,6 +123,11 @@ class BestOf:
 def failing(verdicts: Sequence[FacetVerdict]) -> int:
     """How many facets say unhelpful."""
     return sum(one.helpful is False for one in verdicts)
+
+
+def standing(verdicts: Sequence[FacetVerdict]) -> tuple[int, float]:
+    """How good a reply is: few facets that fail, then the probability that none does; larger is better."""
+    return -failing(verdicts), helpfulness(verdicts)
 
 
 def helpfulness(verdicts: Sequence[FacetVerdict]) -> float:
