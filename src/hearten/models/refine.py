@@ -3,7 +3,8 @@
 `Refined` is Muffin's loop for prompted models (2024, Appendix C): rate the reply, tell a chat model which
 facet fails and why, take its rewrite, at most `rounds` times. A rewrite that is no better to the rater than
 what it would replace is not taken. `BestOf` asks for several replies and gives the one the rater finds
-likeliest to be helpful on all facets. Both are Supporters around a Supporter; verdicts go into `Reply.details`.
+likeliest to be helpful on all facets. Both are Supporters around a Supporter; verdicts go into
+`Reply.details`.
 """
 
 from collections.abc import Iterator, Sequence
