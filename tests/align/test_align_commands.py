@@ -116,6 +116,8 @@ def test_from_facets_to_an_aligned_run(
     hearten("align", "rater", "rate", rater, run, aligned, "--json", "--quiet")
     found = json.loads(capsys.readouterr().out)
     assert (found["won"], found["lost"], found["p"]) == (0, 0, 1.0)
+    hearten("align", "rater", "rate", rater, run, aligned, "--quiet")
+    assert "on the 3 contexts both have" in capsys.readouterr().out
 
 
 def _mix(verdicts):

@@ -232,6 +232,7 @@ def rate_runs(
         print(f"{name}: {_told(table)} of {table.items}, {table.unscored} unscored")
     if len(runs) > 1:
         print(f"on the same turns: {won} became helpful, {lost} no longer are; exact McNemar p = {p:.3g}")
+        _print_gain(rating.gain(found[0], found[-1]))
     print("verdicts are kept beside each run's predictions")
 
 

@@ -1,7 +1,7 @@
 """A cache of keys and values with room to grow.
 
 The library's copies the whole cache for every id that is added. Where many replies grow on one long context
-(`lm/decode.py`) that was a third of a step on a processor with native bf16. Here an id is written into room
+(`lm/decode.py`) that is much of a step. Here an id is written into room
 that is there already, and the room doubles when it is full. Keys are kept in the values' number format: in
 mixed precision the positions' rotation leaves them wider, and every step would narrow all of them again.
 """

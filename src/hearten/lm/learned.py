@@ -1,7 +1,7 @@
 """A frozen vocabulary of which a few rows learn: the tokens of the strategies.
 
 peft can do this too, but it writes the whole table anew in every pass, forth and back: 28 million numbers of
-the embedded model for eight rows, two fifths of a contrast step. Here the rows are looked up and scored
+the embedded model for eight rows. Here the rows are looked up and scored
 beside the table. A head that is tied to the embedding shares its rows; an untied one learns rows of its own.
 """
 

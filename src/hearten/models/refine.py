@@ -90,7 +90,7 @@ class State(NamedTuple):
     reply: Reply
     verdicts: tuple[FacetVerdict, ...]
     said: str
-    """What was tried last; it is the reply's text unless it was worse than what stood before."""
+    """What was tried last; it is the reply's text unless it was no better than what stood before."""
 
 
 class BestOf:

@@ -91,7 +91,8 @@ def load_system(run: RunFolder, *, untrained: bool = False, learning: bool = Fal
     Args:
         run: where its weights are.
         untrained: leave it as it was before training.
-        learning: it is to learn on; else its adapter is folded into its weights, which is quicker.
+        learning: keep the adapter apart, to learn on or to export the weights; else it is folded into them,
+            which is quicker.
 
     Raises:
         UsageError: the run has no weights yet.
